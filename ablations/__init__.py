@@ -1,0 +1,1 @@
+"""The named variants of ECG-RAMBA and what runs them."""

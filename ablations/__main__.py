@@ -1,0 +1,94 @@
+"""``nox -s ablations``: train every variant under one protocol, score zero-shot, log and report."""
+
+import sys
+
+from ecg_ramba.harness.options import (
+    Parser,
+    add_suite_options,
+    add_tracking_options,
+    command_line,
+    run_command,
+    suite_config,
+)
+
+
+def parser() -> Parser:
+    """The command line of the suite."""
+    made = Parser(prog="python -m ablations", description=__doc__)
+    choice = made.add_argument_group("variants")
+    choice.add_argument("--list", action="store_true", help="list the variants and stop")
+    choice.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these (and the reference)")
+    choice.add_argument("--all", action="store_true", help="run all registered variants")
+    add_suite_options(made)
+    add_tracking_options(made)
+    support = made.add_argument_group("macro averages")
+    support.add_argument(
+        "--min-positives", type=int, default=30, metavar="N", help="positives a class needs (default 30)"
+    )
+    support.add_argument(
+        "--min-subjects", type=int, default=10, metavar="N", help="positive subjects it needs (default 10)"
+    )
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m ablations``."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = parser().parse_args(argv)
+    return run_command(lambda: list_variants() if options.list else run(options, argv))
+
+
+def list_variants() -> None:
+    """Print the variants, what each changes and which claim it tests."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ecg_ramba.harness.variants import all_variants
+
+    table = Table("name", "what", "differs by", "claim it tests", title="Variants")
+    for v in all_variants().values():
+        differs = ", ".join(f"{k}={x}" for k, x in v.changes.items())
+        if v.windows_of:
+            differs = f"pooling {v.pooling.rule}" + (f", Q = {v.pooling.q:g}" if v.pooling.rule == "power" else "")
+        elif v.model != "ecg_ramba":
+            differs = f"model {v.model}"
+        table.add_row(v.name, v.title, differs or "(reference)", v.claim)
+    Console().print(table)
+
+
+def run(options, argv: list[str]) -> int:
+    """Run the suite, the report and the tracking; exit status 1 when a variant failed."""
+    from rich.console import Console
+
+    from ecg_ramba.evaluation.config import EvaluationConfig
+    from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.report import print_summary, write_report
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.harness.suite import run_suite
+    from ecg_ramba.harness.tracking import check_tracking, log_suite
+    from ecg_ramba.harness.variants import choose_variants
+
+    variants = choose_variants(options.only, options.all)
+    config = suite_config(options)
+    if not options.no_tracking:
+        check_tracking(options.tracking)
+    progress = Progress()
+    command = "nox -s ablations" + (f" -- {command_line(argv)}" if argv else "")
+    workers = options.workers or default_workers()
+    result = run_suite(config, variants, options.data, options.out, workers, progress, command)
+    settings = EvaluationConfig(min_positives=options.min_positives, min_subjects=options.min_subjects)
+    with progress.stage("evaluate", unit="tasks") as report:
+        evaluation = evaluate(result.folder, settings, progress=report)
+    files = write_report(evaluation, result.folder)
+    console = Console()
+    print_summary(evaluation, console)
+    line = "" if options.no_tracking else log_suite(result, evaluation, files, options.tracking, progress)
+    console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
+    if line:
+        console.print(f"Compare the runs: nox -s ui   (or: {line})", highlight=False, soft_wrap=True)
+    return 1 if result.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

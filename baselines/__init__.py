@@ -1,0 +1,1 @@
+"""Competitors: one file a model, all with one signature."""

@@ -1,0 +1,81 @@
+"""Patch Transformer on the raw 12-lead signal.
+
+Non-overlapping patches of all leads become tokens, with learned positions; pre-norm encoder blocks; patches outside
+the recording are masked; mean over the valid tokens; one linear layer.
+
+References: Vaswani et al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2021, arXiv:2010.11929 (patches).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from baselines.profiles import check_profile
+from ecg_ramba.models import Batch, InputShape, ModelSpec
+from ecg_ramba.nn.attention import EncoderBlock
+from ecg_ramba.nn.dropout import Dropout
+from ecg_ramba.nn.inputs import PatchEmbedding, masked_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """Sizes: samples of a patch, width, encoder blocks, attention heads, dropout."""
+
+    patch: int = 25
+    width: int = 576
+    layers: int = 16
+    heads: int = 9
+    dropout: float = 0.1
+
+
+class PatchTransformer(nn.Module):
+    """Patches, positions, encoder blocks, mean, linear."""
+
+    def __init__(self, config: TransformerConfig, shape: InputShape):
+        super().__init__()
+        self.patches = PatchEmbedding(shape.leads, shape.samples, config.patch, config.width)
+        self.positions = nn.Parameter(torch.randn(1, self.patches.tokens, config.width) * 0.02)
+        self.layers = nn.ModuleList(
+            EncoderBlock(config.width, config.heads, dropout=config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Sequential(Dropout(config.dropout), nn.Linear(config.width, shape.classes))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, classes)."""
+        x, valid = self.patches(batch)
+        x = x + self.positions
+        for layer in self.layers:
+            x = layer(x, valid)
+        return self.head(masked_mean(self.norm(x), valid))
+
+
+def profile(name: str) -> TransformerConfig:
+    """``full`` has about as many parameters as the Mamba backbone of ECG-RAMBA's paper, ``small`` is for two cores."""
+    check_profile("transformer", name)
+    return TransformerConfig() if name == "full" else TransformerConfig(width=96, layers=3, heads=6)
+
+
+def search_space(trial, config: TransformerConfig) -> TransformerConfig:
+    """Patch, depth and dropout."""
+    return replace(
+        config,
+        patch=trial.suggest_categorical("patch", [25, 50]),
+        layers=trial.suggest_int("layers", max(1, config.layers // 2), config.layers + config.layers // 2),
+        dropout=trial.suggest_float("dropout", 0.0, 0.4),
+    )
+
+
+SPEC = ModelSpec(
+    name="transformer",
+    title="Patch Transformer",
+    reference="Vaswani et al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2021, arXiv:2010.11929",
+    kind="network",
+    profile=profile,
+    streams=lambda config: frozenset({"signal"}),
+    build=PatchTransformer,
+    search_space=search_space,
+)

@@ -1,0 +1,1 @@
+"""Timings: `pytest --benchmark-only`."""

@@ -1,0 +1,289 @@
+"""``ecg-ramba``: data, models, training, evaluation, prediction, reports.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ecg_ramba import __version__
+from ecg_ramba.errors import UserError
+from ecg_ramba.harness.options import Parser, add_suite_options, command_line, run_command, suite_config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``ecg-ramba``."""
+    argv = sys.argv[1:] if argv is None else argv
+    made = parser()
+    options = made.parse_args(argv)
+    if not hasattr(options, "run"):
+        options.parser.print_help()
+        return 2
+    options.argv = argv
+    return run_command(lambda: options.run(options))
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    made = Parser(
+        prog="ecg-ramba", description="Which parts of an ECG model make it generalise to hospitals it never saw."
+    )
+    made.add_argument("--version", action="version", version=f"ecg-ramba {__version__}")
+    made.set_defaults(parser=made)
+    commands = made.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    _data_commands(commands)
+    _model_commands(commands)
+    _train_command(commands)
+    _evaluate_command(commands)
+    _predict_command(commands)
+    report = commands.add_parser(
+        "report", help="write the report of a finished run again", description=report_command.__doc__
+    )
+    report.add_argument("run_dir", metavar="RUN", type=Path, help="a suite's folder: runs/suites/KEY")
+    report.set_defaults(run=report_command)
+    return made
+
+
+def _group(commands, name: str, help: str):
+    group = commands.add_parser(name, help=help, description=help)
+    group.set_defaults(parser=group)
+    return group.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+
+
+def _data_commands(commands) -> None:
+    data = _group(commands, "data", "check data sets, make the synthetic cohort")
+    check = data.add_parser(
+        "check", help="what is in a folder, and what is wrong with it", description=data_check.__doc__
+    )
+    check.add_argument("folder", metavar="DIR", type=Path)
+    check.add_argument("--only", nargs="+", metavar="NAME", help="only these data sets")
+    check.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    check.set_defaults(run=data_check)
+    synthesize = data.add_parser("synthesize", help="write the synthetic cohort", description=data_synthesize.__doc__)
+    synthesize.add_argument("folder", metavar="OUT", type=Path)
+    synthesize.add_argument("--seed", type=int, default=0)
+    synthesize.set_defaults(run=data_synthesize)
+
+
+def _model_commands(commands) -> None:
+    model = _group(commands, "model", "list and summarise models")
+    listing = model.add_parser("list", help="registered models", description=model_list.__doc__)
+    listing.set_defaults(run=model_list)
+    summary = model.add_parser("summary", help="parts, parameters, FLOPs", description=model_summary.__doc__)
+    summary.add_argument("name", metavar="NAME")
+    summary.add_argument("--profile", default="small", help="small (default) or full")
+    summary.set_defaults(run=model_summary)
+
+
+def _train_command(commands) -> None:
+    train = commands.add_parser("train", help="train one model on all folds", description=train_command.__doc__)
+    train.add_argument("--model", default="ecg_ramba", metavar="NAME", help="a registered model (default: ecg_ramba)")
+    train.add_argument(
+        "--models", type=Path, default=Path("models"), metavar="DIR", help="where the checkpoints go (default: models)"
+    )
+    add_suite_options(train, targets=False)
+    train.set_defaults(run=train_command)
+
+
+def _evaluate_command(commands) -> None:
+    evaluate = commands.add_parser("evaluate", help="score trained models", description=evaluate_command.__doc__)
+    evaluate.add_argument(
+        "--ckpt", type=Path, nargs="+", metavar="FILE", help="checkpoints (default: models/fold*_best.pt)"
+    )
+    evaluate.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with the data sets (default: where they were trained)"
+    )
+    evaluate.add_argument(
+        "--oof", action="store_true", help="score the held-out source recordings (default without --target)"
+    )
+    evaluate.add_argument("--target", nargs="+", default=[], metavar="NAME", help="data sets to score zero-shot")
+    evaluate.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)"
+    )
+    evaluate.set_defaults(run=evaluate_command)
+
+
+def _predict_command(commands) -> None:
+    predict = commands.add_parser("predict", help="probabilities of a recording", description=predict_command.__doc__)
+    predict.add_argument(
+        "file", metavar="FILE", type=Path, nargs="+", help="WFDB recordings (.hea beside .mat or .dat)"
+    )
+    predict.add_argument(
+        "--ckpt", type=Path, nargs="+", metavar="FILE", help="checkpoints (default: models/fold*_best.pt)"
+    )
+    predict.add_argument("--json", action="store_true", help="print JSON, one object a recording")
+    predict.set_defaults(run=predict_command)
+
+
+def data_check(options: argparse.Namespace) -> int:
+    """Print data sets, records, subjects, labels, rates, duplicates, dead leads and refused files of a folder."""
+    from rich.console import Console
+
+    from ecg_ramba.data.check import check
+    from ecg_ramba.files import write_json
+    from ecg_ramba.harness.progress import Progress
+
+    with Progress().stage("read", unit="recordings") as report:
+        found = check(options.folder, options.only, progress=report)
+    found.print(Console())
+    if options.json:
+        write_json(options.json, found.to_json())
+    return 0
+
+
+def data_synthesize(options: argparse.Namespace) -> int:
+    """Write the synthetic cohort (planted rhythm, morphology and shortcut; no patient's data) as WFDB files."""
+    from ecg_ramba.data.synthetic import CohortConfig, synthesize
+    from ecg_ramba.harness.progress import Progress
+
+    with Progress().stage("synthesize", unit="recordings") as report:
+        synthesize(options.folder, CohortConfig(seed=options.seed), report)
+    print(f"synthetic cohort (seed {options.seed}) written to {options.folder}")
+    sites = "--source synthetic-source --target synthetic-rhythm synthetic-third"
+    print(f"use it: nox -s ablations -- --data {options.folder} {sites}")
+    return 0
+
+
+def model_list(options: argparse.Namespace) -> int:
+    """List the registered models with their references."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ecg_ramba.models import model_names, model_spec
+
+    table = Table("name", "title", "kind", "reference")
+    for name in model_names():
+        spec = model_spec(name)
+        table.add_row(spec.name, spec.title, spec.kind, spec.reference)
+    Console().print(table)
+    return 0
+
+
+def model_summary(options: argparse.Namespace) -> int:
+    """Print a model's parts with output shapes, parameters and FLOPs of one window."""
+    from rich.console import Console
+
+    from ecg_ramba.models import PROFILES, model_spec
+    from ecg_ramba.nn.summary import print_summary
+
+    spec = model_spec(options.name)
+    if options.profile not in PROFILES:
+        raise UserError(f"--profile {options.profile!r} is none of {', '.join(PROFILES)}")
+    print_summary(spec, options.profile, Console())
+    return 0
+
+
+def train_command(options: argparse.Namespace) -> int:
+    """Train one model on all folds and leave models/fold1_best.pt … with SHA256SUMS."""
+    from ecg_ramba.harness.config import Variant
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.harness.suite import run_suite
+    from ecg_ramba.harness.trained import publish_models
+    from ecg_ramba.models import model_spec
+
+    spec = model_spec(options.model)
+    options.target = []
+    config = suite_config(options)
+    variant = Variant(name=spec.name, title=spec.title, model=spec.name)
+    workers = options.workers or default_workers()
+    command = f"ecg-ramba {command_line(options.argv)}"
+    result = run_suite(config, [variant], options.data, options.out, workers, Progress(), command)
+    if result.failures:
+        raise UserError(f"training failed: {'; '.join(result.failures.values())}")
+    for path in publish_models(result.context, result.cells[spec.name], options.models, options.data):
+        print(path)
+    print(f"score it: ecg-ramba evaluate --ckpt {options.models}/fold*_best.pt --oof")
+    return 0
+
+
+def _checkpoints(named: list[Path] | None) -> list[Path]:
+    return named or sorted(Path("models").glob("fold*_best.pt"))
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    """Score trained models: on the source recordings they never saw, and zero-shot on targets."""
+    from rich.console import Console
+
+    from ecg_ramba.data.registry import datasets
+    from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.report import print_summary, write_report
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.harness.suite import cache_dir, check_writable, load_named
+    from ecg_ramba.harness.trained import evaluation_folder, load_models, training_facts
+
+    paths = _checkpoints(options.ckpt)
+    models = load_models(paths)
+    check_writable(options.out)
+    source = models[0].facts["source"]
+    place = options.data or training_facts(paths).get("data")
+    if place is None and not datasets()[source].synthetic:
+        raise UserError(f"these models were trained on {source}; say where its recordings are with --data DIR")
+    data = load_named(
+        [source, *options.target],
+        Path(place) if place else None,
+        cache_dir(options.out),
+        models[0].signal,
+        default_workers(),
+        Progress(),
+    )
+    command = f"ecg-ramba {command_line(options.argv)}"
+    folder = evaluation_folder(models, data[0], data[1:], options.out, cache_dir(options.out), command)
+    evaluation = evaluate(folder)
+    files = write_report(evaluation, folder)
+    console = Console()
+    print_summary(evaluation, console)
+    console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
+    return 0
+
+
+def predict_command(options: argparse.Namespace) -> int:
+    """Print each class's probability for recordings, by the fold ensemble. A research tool, not a medical device."""
+    import json
+
+    from rich.console import Console
+
+    from ecg_ramba.errors import RecordError
+    from ecg_ramba.harness.trained import load_models, predict_record, prediction_table, read_recording
+
+    models = load_models(_checkpoints(options.ckpt))
+    failed = 0
+    for path in options.file:
+        try:
+            table = predict_record(models, read_recording(path))
+        except RecordError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if options.json:
+            rows = json.loads(table.to_json(orient="records"))
+            synthetic = bool(models[0].facts["synthetic"])
+            print(json.dumps({"file": str(path), "synthetic_trained": synthetic, "classes": rows}))
+        else:
+            Console().print(prediction_table(table, path, models))
+    return 2 if failed else 0
+
+
+def report_command(options: argparse.Namespace) -> int:
+    """Compute every table and figure of a finished run again from its stored predictions."""
+    from rich.console import Console
+
+    from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.report import print_summary, write_report
+
+    if not (options.run_dir / "suite.json").is_file():
+        raise UserError(
+            f"{options.run_dir} is no finished run (it has no suite.json); name a folder such as runs/suites/KEY"
+        )
+    evaluation = evaluate(options.run_dir)
+    console = Console()
+    files = write_report(evaluation, options.run_dir)
+    print_summary(evaluation, console)
+    console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Recordings: readers, leads, labels, tasks, the synthetic cohort, the prepared store."""

@@ -1,0 +1,276 @@
+"""What a folder of recordings holds: what loads, what does not and why, and what is there twice."""
+
+import dataclasses
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from ecg_ramba.data.base import DataSet, walk
+from ecg_ramba.data.labels import PAPER27, mapping_digest
+from ecg_ramba.data.registry import datasets, locate
+from ecg_ramba.errors import RecordError
+
+CHUNK = 64
+"""Records a task of a worker process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What is kept of one record that loads."""
+
+    dataset: str
+    record: str
+    subject: str
+    subject_known: bool
+    publisher: str
+    publisher_id: str
+    hospital: str
+    labels: tuple[str, ...]
+    labelled: bool
+    paced: bool
+    rate: float
+    seconds: float
+    episodes: int
+    dead_leads: tuple[str, ...]
+    peak: float
+    warnings: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A file that cannot be used, and why."""
+
+    dataset: str
+    record: str
+    file: str
+    cause: str
+
+
+@dataclass(kw_only=True)
+class DataSetReport:
+    """One data set's part of the report; counts are of records unless they say otherwise."""
+
+    name: str
+    title: str
+    folder: str
+    licence: str
+    synthetic: bool
+    files: int = 0
+    records: int = 0
+    subjects: int = 0
+    subjects_known: bool = True
+    labels: dict[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
+    none_of_classes: int = 0
+    paced: int = 0
+    hospitals: dict[str, int] = field(default_factory=dict)
+    rates: dict[str, int] = field(default_factory=dict)
+    seconds_min: float = 0.0
+    seconds_max: float = 0.0
+    hours: float = 0.0
+    episodes: int = 0
+    records_with_dead_leads: int = 0
+    dead_leads: dict[str, int] = field(default_factory=dict)
+    peak: float = 0.0
+    warnings: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Report:
+    """The load report.
+
+    ``duplicates`` are groups of records with the same samples and ``same_identity`` groups with the same publisher and
+    publisher's id, each record as ``data set/record``. ``unclaimed`` are headers that belong to no data set that was
+    looked for; ``orphans`` are signal files without a header.
+    """
+
+    data_dir: str
+    labels_sha256: str
+    datasets: list[DataSetReport]
+    refused: list[Refused]
+    duplicates: list[list[str]]
+    same_identity: list[list[str]]
+    unclaimed: list[str]
+    orphans: list[str]
+
+    @property
+    def records(self) -> int:
+        """Records that load."""
+        return sum(d.records for d in self.datasets)
+
+    def to_json(self) -> str:
+        """The whole report as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+
+
+def check(
+    data_dir: Path,
+    names: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> Report:
+    """Read every record of the data sets below a folder.
+
+    Parameters
+    ----------
+    data_dir : Path
+        See :func:`ecg_ramba.data.registry.locate`.
+    names : sequence of str, optional
+        Data sets to check. Default: all that are there.
+    progress : callable, optional
+        Called with (files read, files in all).
+    workers : int
+        Processes to use; one reads in this process.
+
+    Raises
+    ------
+    UserError
+        When the folder or a wanted data set is not there. What is wrong with single files is in the report.
+    """
+    data_dir = Path(data_dir).expanduser()
+    places = locate(data_dir, names)
+    known = datasets()
+    chosen = [known[name] for name in places]
+    headers = {name: known[name].find(folder) for name, folder in places.items()}
+    found = list(_read_all([(d, headers[d.name]) for d in chosen], progress, workers))
+    checked = [item for item in found if isinstance(item, Checked)]
+    refused = [item for item in found if isinstance(item, Refused)]
+    reports = [
+        _summary(d, places[d.name], len(headers[d.name]), [c for c in checked if c.dataset == d.name]) for d in chosen
+    ]
+    unclaimed, orphans = [], []
+    if names is None:
+        claimed = {path for paths in headers.values() for path in paths}
+        unclaimed, orphans = _left_over(data_dir, claimed)
+    return Report(
+        data_dir=str(data_dir),
+        labels_sha256=mapping_digest(),
+        datasets=reports,
+        refused=refused,
+        duplicates=_groups(checked, lambda c: c.digest),
+        same_identity=_groups(checked, lambda c: (c.publisher, c.publisher_id)),
+        unclaimed=unclaimed,
+        orphans=orphans,
+    )
+
+
+def _read_all(
+    jobs: list[tuple[DataSet, list[Path]]], progress: Callable[[int, int], None] | None, workers: int
+) -> Iterator[Checked | Refused]:
+    """Read all headers of all data sets, in their order."""
+    total, done = sum(len(paths) for _, paths in jobs), 0
+    tasks = ((d, chunk) for d, paths in jobs for chunk in _chunks(paths))
+    if workers > 1 and total > CHUNK:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            chosen, chunks = zip(*tasks, strict=True)
+            for results in pool.map(_read_chunk, chosen, chunks):
+                yield from results
+                done += len(results)
+                if progress:
+                    progress(done, total)
+        return
+    for dataset, chunk in tasks:
+        results = _read_chunk(dataset, chunk)
+        yield from results
+        done += len(results)
+        if progress:
+            progress(done, total)
+
+
+def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
+    each = iter(paths)
+    while chunk := list(islice(each, CHUNK)):
+        yield chunk
+
+
+def _read_chunk(dataset: DataSet, headers: list[Path]) -> list[Checked | Refused]:
+    return [_read_one(dataset, header) for header in headers]
+
+
+def _read_one(dataset: DataSet, header: Path) -> Checked | Refused:
+    try:
+        record = dataset.read(header)
+    except RecordError as error:
+        return Refused(dataset=dataset.name, record=header.stem, file=error.path, cause=error.cause)
+    return Checked(
+        dataset=dataset.name,
+        record=record.record,
+        subject=record.subject,
+        subject_known=record.subject_known,
+        publisher=record.publisher,
+        publisher_id=record.publisher_id,
+        hospital=record.hospital,
+        labels=tuple(sorted(record.labels)),
+        labelled=record.labelled,
+        paced=record.paced,
+        rate=record.rate,
+        seconds=record.seconds,
+        episodes=len(record.episodes or ()),
+        dead_leads=record.quality.dead_leads,
+        peak=record.quality.peak_mv,
+        warnings=record.warnings,
+        digest=record.signal_digest,
+    )
+
+
+def _summary(dataset: DataSet, folder: Path, files: int, checked: list[Checked]) -> DataSetReport:
+    labels = Counter(chain.from_iterable(c.labels for c in checked))
+    return DataSetReport(
+        name=dataset.name,
+        title=dataset.title,
+        folder=str(folder),
+        licence=dataset.licence,
+        synthetic=dataset.synthetic,
+        files=files,
+        records=len(checked),
+        subjects=len({c.subject for c in checked}),
+        subjects_known=all(c.subject_known for c in checked),
+        labels={name: labels[name] for name in PAPER27 if labels[name]},
+        unlabelled=sum(not c.labelled for c in checked),
+        none_of_classes=sum(c.labelled and not c.labels for c in checked),
+        paced=sum(c.paced for c in checked),
+        hospitals=_counts(c.hospital for c in checked if c.hospital),
+        rates=_counts(f"{c.rate:g}" for c in checked),
+        seconds_min=min((c.seconds for c in checked), default=0.0),
+        seconds_max=max((c.seconds for c in checked), default=0.0),
+        hours=sum(c.seconds for c in checked) / 3600,
+        episodes=sum(c.episodes for c in checked),
+        records_with_dead_leads=sum(bool(c.dead_leads) for c in checked),
+        dead_leads=_counts(chain.from_iterable(c.dead_leads for c in checked)),
+        peak=max((c.peak for c in checked), default=0.0),
+        warnings=_counts(kind_of(w) for c in checked for w in c.warnings),
+    )
+
+
+def kind_of(message: str) -> str:
+    """A warning's or a cause's kind: what stands before its colon, or all of it."""
+    return message.split(":", 1)[0]
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _groups(checked: list[Checked], key: Callable[[Checked], object]) -> list[list[str]]:
+    """Groups of two records or more with one key."""
+    groups = defaultdict(list)
+    for c in checked:
+        groups[key(c)].append(f"{c.dataset}/{c.record}")
+    return sorted(names for names in groups.values() if len(names) > 1)
+
+
+def _left_over(data_dir: Path, claimed: set[Path]) -> tuple[list[str], list[str]]:
+    """Headers that no data set claims, and signal files without a header."""
+    unclaimed, orphans = [], []
+    for here, _, files in walk(data_dir):
+        stems = {f[:-4] for f in files if f.endswith(".hea")}
+        # A header may name its signal file otherwise than itself; only a file of no header's name is an orphan.
+        orphans += [str(here / f) for f in files if f[-4:] in (".mat", ".dat") and f[:-4] not in stems]
+        unclaimed += [str(here / f"{stem}.hea") for stem in sorted(stems) if here / f"{stem}.hea" not in claimed]
+    return unclaimed, orphans

@@ -1,0 +1,34 @@
+"""Errors a user can act on: each carries one line that says what is wrong and what to do next.
+
+The command line prints the message without a traceback and exits with a non-zero status; from Python they
+are ordinary exceptions. Our own mistakes stay ``AssertionError`` and keep their traceback.
+"""
+
+
+class UserError(Exception):
+    """Something the user can put right: a path, an option, a file. The message says what and how."""
+
+
+class RecordError(UserError):
+    """A recording that cannot be used.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file at fault.
+    cause : str
+        What is wrong with it, in words.
+    """
+
+    def __init__(self, path, cause: str):
+        super().__init__(f"{path}: {cause}")
+        self.path = str(path)
+        self.cause = cause
+
+
+class CheckpointError(UserError):
+    """A model file that is damaged, foreign, or carries anything but tensors and plain values."""
+
+
+class LeakageError(UserError):
+    """Something of a target or of a held-out fold was about to reach a fit."""

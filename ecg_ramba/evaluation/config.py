@@ -1,0 +1,68 @@
+"""What the evaluation may be asked to do differently, and the words it uses for what it did."""
+
+from dataclasses import dataclass
+
+FOLD_MEAN = "mean over folds"
+"""Source headline: the metric on each held-out fold, then the mean."""
+POOLED_OOF = "pooled out-of-fold"
+"""All held-out predictions of the source in one ranking; fold models are not on one scale, so never the headline."""
+ENSEMBLE = "ensemble of fold models"
+"""Target headline: window probabilities averaged over the fold models, then pooled once."""
+FOLD_MODELS = "mean over fold models"
+"""The metric of each fold model alone on the target, then the mean: what a transfer gap compares with the source."""
+SUBJECT_WEIGHTED = "subject-weighted"
+"""As the ensemble, every subject with the same total weight however many segments it has."""
+
+PROTOCOL_SUPPORT = "protocol"
+BELOW_SUPPORT = "below protocol support"
+NO_SUPPORT = "no figure"
+
+RANKING_METRICS = ("roc_auc", "average_precision")
+"""Metrics that carry intervals and paired differences."""
+METRICS = (*RANKING_METRICS, "f1", "sensitivity", "specificity", "brier", "ece")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """Settings of the evaluation; the defaults are the protocol.
+
+    Parameters
+    ----------
+    draws : int
+        Bootstrap draws of subjects, shared by all models of a task.
+    level : float
+        Coverage of the intervals.
+    min_positives, min_subjects : int
+        A class enters a macro average with this many positives of this many positive subjects, and as many negative
+        subjects.
+    explore_positives, explore_subjects : int
+        The same for the exploratory macro average given where the protocol's has too few classes.
+    macro_classes : int
+        Fewest classes of a macro average.
+    interval_subjects : int
+        Fewest positive, and fewest negative, subjects for an interval.
+    max_missing : float
+        Largest share of draws that may lack the class before the interval is withheld.
+    threshold : float
+        Decision threshold.
+    bins : int
+        Equal-width bins of the expected calibration error.
+    claim_subjects : int
+        Below this many subjects in the source, a report calls itself too small to claim anything.
+    seed : int
+        Base of the bootstrap's seeds.
+    """
+
+    draws: int = 2000
+    level: float = 0.95
+    min_positives: int = 30
+    min_subjects: int = 10
+    explore_positives: int = 5
+    explore_subjects: int = 5
+    macro_classes: int = 3
+    interval_subjects: int = 10
+    max_missing: float = 0.05
+    threshold: float = 0.5
+    bins: int = 15
+    claim_subjects: int = 1000
+    seed: int = 0

@@ -1,0 +1,221 @@
+"""From a suite's stored predictions to every number of its report.
+
+A pure function of the suite folder: it trains nothing, and imports neither torch nor mlflow.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.evaluation.burden import Burden, af_burdens
+from ecg_ramba.evaluation.config import NO_SUPPORT, EvaluationConfig
+from ecg_ramba.evaluation.intervals import Draws
+from ecg_ramba.evaluation.measure import Measured, TaskContext, measure, short_draws
+from ecg_ramba.evaluation.predictions import Predictions, read_predictions
+from ecg_ramba.evaluation.rows import COLUMNS, MACRO, Compared, empty_row, figure_rows
+from ecg_ramba.evaluation.scores import unit_scores
+from ecg_ramba.evaluation.suite import Suite, Task, Variant, read_suite, untrained
+from ecg_ramba.evaluation.support import class_support, headline
+from ecg_ramba.evaluation.units import task_units
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything a report says.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Headline figures, one row a task, variant, macro (or class, where a task has fewer than three), estimate and
+        metric; columns as in ``rows.COLUMNS``. A variant that failed has one row a task, with its reason.
+    per_class : DataFrame
+        The same for every class.
+    notes : list of str
+        What a reader must know: classes not trained, folds left out, files refused.
+    suite : Suite
+        What was evaluated.
+    contexts : dict
+        Task name -> what is the same for all models: units, support, macro classes.
+    burdens : list of Burden
+        AF burden of the AF-positive records, where a data set has rhythm episodes.
+    failures : dict
+        Variant -> why it has no numbers.
+    """
+
+    summary: pd.DataFrame
+    per_class: pd.DataFrame
+    notes: list[str]
+    suite: Suite
+    config: EvaluationConfig
+    contexts: dict[str, TaskContext] = field(repr=False)
+    burdens: list[Burden] = field(repr=False)
+    failures: dict[str, str]
+
+
+def evaluate(
+    suite_dir: Path,
+    config: EvaluationConfig = EvaluationConfig(),
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score every variant of a suite on every task.
+
+    Parameters
+    ----------
+    suite_dir : Path
+        Folder with suite.json, variants.json, tasks.json, labels.parquet and the variants' windows.parquet.
+    config : EvaluationConfig
+    progress : callable, optional
+        Called with (variants done, variants in all).
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    UserError
+        If the suite's own files are missing or contradict themselves. What is wrong with one variant's predictions
+        becomes that variant's failed row instead, and the others go on.
+    """
+    suite = read_suite(Path(suite_dir))
+    contexts = _contexts(suite, config)
+    failures = {v.name: v.failure for v in suite.variants if v.failure}
+    reference: dict[str, dict[str, Measured]] | None = None
+    rows: dict[str, tuple[list, list]] = {}
+    cache: dict[str, str | Predictions] = {}
+    order = sorted((v for v in suite.variants if not v.failure), key=lambda v: (not v.reference, v.windows))
+    for done, variant in enumerate(order, 1):
+        try:
+            measured = _measure_variant(suite, variant, contexts, config, cache)
+        except UserError as error:
+            failures[variant.name] = str(error)
+        else:
+            reference = measured if variant.reference else reference
+            rows[variant.name] = _variant_rows(suite, variant, contexts, measured, reference, config)
+        if progress:
+            progress(done, len(order))
+    for variant in suite.variants:
+        if variant.name in failures:
+            reason = failures[variant.name]
+            made = [empty_row(suite, variant, c, _lead(c), config, reason, "failed") for c in contexts.values()]
+            rows[variant.name] = (made, [])
+    summary, per_class = (
+        pd.DataFrame(
+            _by_task([row for v in suite.variants for row in rows[v.name][part]], suite), columns=list(COLUMNS)
+        )
+        for part in (0, 1)
+    )
+    notes = _notes(suite, contexts, reference is not None)
+    return Evaluation(summary, per_class, notes, suite, config, contexts, af_burdens(suite), failures)
+
+
+def _lead(context: TaskContext) -> str:
+    """What the task's headline is called: the macro average, or its one class."""
+    return MACRO if context.head.macro or not context.head.classes else context.head.classes[0]
+
+
+def _by_task(rows: list[dict], suite: Suite) -> list[dict]:
+    """Rows in the order of the tasks, the variants' order kept within each."""
+    place = {t.name: i for i, t in enumerate(suite.tasks)}
+    return sorted(rows, key=lambda r: place[r["task"]])
+
+
+def _contexts(suite: Suite, config: EvaluationConfig) -> dict[str, TaskContext]:
+    """What is the same for all models, task by task; the source first, since gaps need its support."""
+    masked = untrained(suite)
+    units = {t.name: task_units(suite, t) for t in suite.tasks}
+    source = next((t for t in suite.tasks if t.source), None)
+    if sum(t.source for t in suite.tasks) > 1:
+        raise UserError(f"{suite.path / 'tasks.json'}: more than one source task; run the suite again")
+    known = {int(f) for f in units[source.name].fold} if source else set()
+    folds = tuple(sorted(known | {f for f, _ in masked})) if source else tuple(range(1, suite.n_folds + 1))
+    out = {}
+    for task in suite.tasks:
+        u = units[task.name]
+        support = class_support(task, u, folds, masked)
+        head = headline(task, support, config)
+        draws = Draws.of((task.name, task.dataset), u.strata, suite.n_seeds, config.draws, config.seed)
+        shared = frozenset(s.name for s in task.scores if source and not task.source and s in source.scores)
+        short = {s.name: short_draws(u, k, s, draws, task.source) for k, s in enumerate(support)}
+        # The source's draws also enter the gaps of targets, whose exploratory macros may hold smaller classes.
+        least = config.explore_subjects if task.source else config.interval_subjects
+        wanted = {s.name for s in support if s.meets(1, least)} | set(head.classes)
+        out[task.name] = TaskContext(
+            task, u, {s.name: s for s in support}, head, draws, frozenset(wanted), shared, short
+        )
+    return out
+
+
+def _measure_variant(suite: Suite, variant: Variant, contexts, config, cache: dict) -> dict[str, dict[str, Measured]]:
+    """All tasks of one variant; ``cache`` keeps the last windows file, which pooling variants share."""
+    masked = untrained(suite)
+    if cache.get("windows") != variant.windows:
+        cache.clear()
+        cache["windows"] = variant.windows
+    where = str(suite.path / variant.windows)
+    out = {}
+    for context in contexts.values():
+        task = context.task
+        key = f"{task.role}:{task.dataset}"
+        if key not in cache:
+            held_out = (
+                dict(zip(context.units.record, context.units.fold.tolist(), strict=True)) if task.source else None
+            )
+            cache[key] = read_predictions(suite, variant.windows, task.dataset, held_out, masked)
+        out[task.name] = measure(context, unit_scores(cache[key], task, context.units, variant.pooling, where), config)
+    return out
+
+
+def _variant_rows(suite, variant, contexts, measured, reference, config) -> tuple[list[dict], list[dict]]:
+    """Headline rows and class rows of one variant."""
+    source = next((c for c in contexts.values() if c.task.source), None)
+    at_source = measured[source.task.name] if source else None
+    summary, per_class = [], []
+    for name, context in contexts.items():
+        compared = Compared(
+            own=measured[name],
+            reference=reference[name] if reference else None,
+            own_source=at_source,
+            reference_source=reference[source.task.name] if reference and source else None,
+        )
+        head = context.head
+        if head.macro and head.support != NO_SUPPORT:
+            summary += figure_rows(suite, variant, context, source, compared, head.classes, config, True, head.support)
+        elif head.macro or not head.classes:
+            summary.append(empty_row(suite, variant, context, MACRO, config, head.reason))
+        for cls, support in context.support.items():
+            level = support.level(config)
+            made = figure_rows(suite, variant, context, source, compared, (cls,), config, False, level)
+            if not made:
+                made = [empty_row(suite, variant, context, cls, config, "no labelled unit, or no model trained on it")]
+            per_class += made
+            if not head.macro and cls in head.classes:
+                summary += made
+    return summary, per_class
+
+
+def _notes(suite: Suite, contexts: dict[str, TaskContext], has_reference: bool) -> list[str]:
+    """What a reader must know, in plain sentences."""
+    notes = []
+    if not has_reference:
+        notes.append("The reference has no numbers in this run, so no differences are given.")
+    by_class: dict[str, list[int]] = {}
+    for entry in suite.info["untrained"]:
+        by_class.setdefault(entry["cls"], []).append(int(entry["fold"]))
+    for cls, folds in sorted(by_class.items()):
+        where = "any fold" if len(folds) == suite.n_folds else f"fold {', '.join(map(str, sorted(folds)))}"
+        notes.append(f"{cls} was not trained in {where}: too few positive subjects, or not annotated at the source.")
+    for context in contexts.values():
+        task: Task = context.task
+        for cls, s in context.support.items():
+            if task.source and s.left_out:
+                notes.append(
+                    f"{task.name}: {cls} is scored on {s.folds} folds; {s.left_out} hold only one outcome and are left out."
+                )
+            elif not task.source and 0 < s.folds < suite.n_folds:
+                notes.append(f"{task.name}: {cls} is predicted by {s.folds} of {suite.n_folds} fold models.")
+        notes += [f"{task.name}: {note}." for note in task.notes]
+    return notes

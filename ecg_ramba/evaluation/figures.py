@@ -1,0 +1,161 @@
+"""Forest plots: per task each variant's ROC-AUC, and its paired difference from the reference."""
+
+import math
+from pathlib import Path
+
+from ecg_ramba.evaluation.evaluate import Evaluation
+from ecg_ramba.evaluation.tables import SYNTHETIC, Block, banner, blocks, bracketed
+from ecg_ramba.files import write_atomic
+
+# Okabe and Ito's colour-blind-safe palette; kinds differ in shape as well.
+_STYLES = {
+    "reference": {"color": "#000000", "marker": "D"},
+    "trained": {"color": "#0072B2", "marker": "o"},
+    "pooling": {"color": "#D55E00", "marker": "s"},
+}
+_GREY = "#767676"
+_LABELS = {
+    "reference": "reference",
+    "trained": "retrained",
+    "pooling": "the reference's stored windows, pooled otherwise",
+}
+
+
+def _style(row: dict) -> str:
+    if row["reference"]:
+        return "reference"
+    return "pooling" if row["kind"] == "pooling" else "trained"
+
+
+def _positions(rows: list[dict]) -> tuple[list[dict], list[float]]:
+    """Rows from top to bottom, retrained ones first, a half line of air between the two kinds."""
+    trained = [r for r in rows if r["kind"] != "pooling"]
+    pooled = [r for r in rows if r["kind"] == "pooling"]
+    heights = [-float(i) for i in range(len(trained))]
+    heights += [-(len(trained) + 0.6 + i) for i in range(len(pooled))]
+    return trained + pooled, heights
+
+
+def _point(axis, row: dict, y: float, value: float, low: float, high: float) -> None:
+    style = _STYLES[_style(row)]
+    color = style["color"]
+    if not math.isfinite(value):
+        return
+    bounded = math.isfinite(low)
+    if bounded:
+        axis.plot([low, high], [y, y], color=color, linewidth=1.8, solid_capstyle="butt", zorder=2)
+    face = color if bounded else "white"
+    axis.plot([value], [y], style["marker"], markersize=6.5, markerfacecolor=face, markeredgecolor=color, zorder=3)
+
+
+def _panel(axis, block: Block, difference: bool) -> None:
+    rows, heights = _positions(block.rows)
+    prefix = "diff" if difference else ""
+    keys = ("diff", "diff_lo", "diff_hi") if difference else ("value", "lo", "hi")
+    side = axis.get_yaxis_transform()
+    for row, y in zip(rows, heights, strict=True):
+        values = [row[k] for k in keys]
+        _point(axis, row, y, *values)
+        if row["status"] == "failed":
+            text = "failed" if not difference else ""
+        elif difference and row["reference"]:
+            text = "reference"
+        else:
+            text = bracketed(*values, sign=bool(prefix))
+        axis.text(1.02, y, text, transform=side, va="center", fontsize=8.5, family="DejaVu Sans Mono")
+    axis.axvline(0 if difference else 0.5, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    reference = next((r["value"] for r in rows if r["reference"]), math.nan)
+    if not difference and math.isfinite(reference):
+        axis.axvline(reference, color=_GREY, linewidth=0.6, zorder=1)
+    axis.set_yticks(heights, [r["title"] for r in rows] if not difference else [""] * len(rows), fontsize=9.5)
+    axis.set_ylim(min(heights) - 0.7, 0.7)
+    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="x", labelsize=9)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.grid(axis="x", color="#E6E6E6", linewidth=0.7, zorder=0)
+    axis.set_axisbelow(True)
+    axis.set_xlabel(
+        "difference in ROC-AUC from the reference (paired)" if difference else "ROC-AUC (0.5 = chance)", fontsize=9.5
+    )
+    if not difference:
+        axis.set_xlim(*_limits(rows))
+
+
+def _limits(rows: list[dict]) -> tuple[float, float]:
+    """x limits of the ROC-AUC panel: always with chance, and room around the intervals."""
+    found = [r[k] for r in rows for k in ("value", "lo", "hi") if math.isfinite(r[k])] + [0.5]
+    return max(-0.02, min(found) - 0.03), min(1.02, max(found) + 0.03)
+
+
+def _notes(evaluation: Evaluation, block: Block) -> str:
+    row = block.counts
+    sure = f"{evaluation.config.level:.0%} intervals: {evaluation.config.draws} bootstrap draws of subjects; {row['how_sure']}."
+    hollow = any(math.isfinite(r["value"]) and not math.isfinite(r["lo"]) for r in block.rows)
+    text = (
+        f"{sure} Hollow: no interval ({row['reason'].removeprefix('no interval: ')})."
+        if hollow and row["reason"]
+        else sure
+    )
+    classes = "" if row["classes"] == block.cls else f"Classes: {row['classes']}."
+    return f"{text}\n{classes}".strip()
+
+
+def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
+    """Draw one task's forest plot.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    task : str
+        Its name.
+    path : Path
+        PNG file to write (atomically).
+    """
+    import textwrap
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    shown = blocks(evaluation, task)
+    lines = len(shown[0].rows) + 1
+    height = len(shown) * (lines * 0.27 + 1.75) + 0.75
+    figure = Figure(figsize=(13, height), dpi=150)
+    FigureCanvasAgg(figure)
+    outer = figure.add_gridspec(
+        len(shown),
+        2,
+        left=0.2,
+        right=0.83,
+        top=1 - 1.3 / height,
+        bottom=1.25 / height,
+        wspace=0.62,
+        hspace=2.1 / (lines * 0.27),
+    )
+    for i, block in enumerate(shown):
+        left = figure.add_subplot(outer[i, 0])
+        right = figure.add_subplot(outer[i, 1])
+        _panel(left, block, False)
+        _panel(right, block, True)
+        prevalence = f"prevalence {block.counts['prevalence']:.2f}" if math.isfinite(block.counts["prevalence"]) else ""
+        head = f"{block.subject}   ({block.size}; {prevalence})"
+        left.set_title(head, loc="left", fontsize=10.5, x=0, pad=8)
+    derived = " (derived signals: stands apart)" if evaluation.contexts[task].task.derived else ""
+    kind = f"{SYNTHETIC}: " if evaluation.suite.synthetic else ""
+    figure.text(0.012, 1 - 0.22 / height, f"{kind}{task}{derived}", fontsize=13, weight="bold", va="top")
+    color = "#A50F15" if evaluation.suite.synthetic else _GREY
+    figure.text(0.012, 1 - 0.52 / height, banner(evaluation), fontsize=9.5, color=color, va="top")
+    note = "\n".join(textwrap.fill(line, 190) for line in _notes(evaluation, shown[-1]).splitlines())
+    figure.text(0.012, 0.1 / height, note, fontsize=8.5, color="#444444", va="bottom")
+    kinds = list(dict.fromkeys(_style(r) for r in shown[0].rows))
+    handles = [Line2D([], [], linestyle="-", **_STYLES[k], markersize=6, label=_LABELS[k]) for k in kinds]
+    figure.legend(
+        handles=handles,
+        loc="upper right",
+        ncols=len(kinds),
+        frameon=False,
+        fontsize=9,
+        bbox_to_anchor=(0.995, 1 - 0.08 / height),
+    )
+    write_atomic(path, lambda p: figure.savefig(p, format="png", metadata={"Software": None}))
+    return path

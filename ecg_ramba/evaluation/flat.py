@@ -1,0 +1,62 @@
+"""Numbers under names that MLflow accepts: ``task/class/roc_auc`` with ``_lo`` and ``_hi`` beside it."""
+
+import math
+import re
+
+from ecg_ramba.evaluation.config import (
+    BELOW_SUPPORT,
+    ENSEMBLE,
+    FOLD_MEAN,
+    FOLD_MODELS,
+    POOLED_OOF,
+    SUBJECT_WEIGHTED,
+)
+from ecg_ramba.evaluation.evaluate import Evaluation
+from ecg_ramba.evaluation.rows import MACRO
+
+_SUFFIX = {
+    FOLD_MEAN: "",
+    ENSEMBLE: "",
+    POOLED_OOF: "_pooled_out_of_fold",
+    FOLD_MODELS: "_mean_over_fold_models",
+    SUBJECT_WEIGHTED: "_subject_weighted",
+}
+
+
+def legal(name: str) -> str:
+    """A class or task name with only letters, digits, ``_ - . : /`` and spaces."""
+    name = name.replace("|", "_or_").replace("*", "_star")
+    return re.sub(r"[^A-Za-z0-9_\-.:/ ]", "", name).strip()
+
+
+def mlflow_metrics(evaluation: Evaluation, variant: str) -> dict[str, float]:
+    """Every finite number of a variant as ``task/class/metric``.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    variant : str
+        Name of the variant.
+
+    Returns
+    -------
+    dict of str to float
+        Bounds end in ``_lo`` and ``_hi``, paired differences from the reference in ``_difference``; the transfer gap is
+        ``task/class/transfer_gap``. A macro average below protocol support is called ``macro below protocol support``.
+    """
+    out = {}
+    macros = evaluation.summary[evaluation.summary["cls"] == MACRO]
+    for frame in (macros, evaluation.per_class):
+        for row in frame[frame["variant"] == variant].to_dict("records"):
+            cls = row["cls"]
+            if cls == MACRO and row["support"] == BELOW_SUPPORT:
+                cls = f"{MACRO} {BELOW_SUPPORT}"
+            head = f"{legal(row['task'])}/{legal(cls)}"
+            name = f"{head}/{row['metric']}{_SUFFIX[row['estimate']]}"
+            numbers = {name: row["value"], f"{name}_lo": row["lo"], f"{name}_hi": row["hi"]}
+            for kind, column in (("difference", "diff"), ("difference_lo", "diff_lo"), ("difference_hi", "diff_hi")):
+                numbers[f"{name}_{kind}"] = row[column]
+            for kind in ("gap", "gap_lo", "gap_hi", "gap_diff", "gap_diff_lo", "gap_diff_hi"):
+                numbers[f"{head}/transfer_{kind.replace('gap_diff', 'gap_difference')}"] = row[kind]
+            out |= {k: float(v) for k, v in numbers.items() if math.isfinite(v)}
+    return out

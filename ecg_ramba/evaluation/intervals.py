@@ -1,0 +1,104 @@
+"""Bootstrap over subjects: the draws, shared by all models, and the intervals read off them.
+
+Subjects, not records, are drawn: records of one person are not independent. Draws are made once for a task, from its
+name and data set alone, so every model meets the same ones and differences are paired.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecg_ramba.keys import seed_for
+
+_CACHE_CELLS = 1 << 24
+"""Draw matrices up to this size are kept as float32; larger ones stay bytes and are widened a block at a time."""
+_BLOCK = 250
+
+
+def subject_draws(strata: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Multiplicity of each subject in each bootstrap draw.
+
+    Parameters
+    ----------
+    strata : (n_subjects,) int array
+        Subjects are resampled within their stratum (the source: the held-out fold; a target: one stratum).
+    draws : int
+        Number of draws.
+    seed : int
+        Seed of a PCG64 generator.
+
+    Returns
+    -------
+    (n_subjects, draws) uint8 array
+        Each stratum's column sums equal its number of subjects.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    out = np.zeros((len(strata), draws), np.uint8)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        n = len(members)
+        picks = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
+        counts = np.bincount(picks.ravel(), minlength=n * draws).reshape(draws, n)
+        if counts.max() > np.iinfo(np.uint8).max:
+            raise AssertionError("a subject was drawn more often than a byte can count")
+        out[members] = counts.T
+    return out
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The bootstrap draws of one task: ``counts`` (n_subjects, D) uint8, ``seeds`` (n_seeds, D) shares summing to 1."""
+
+    counts: np.ndarray
+    seeds: np.ndarray
+
+    def __post_init__(self):
+        object.__setattr__(self, "_wide", self.counts.astype(np.float32) if self.counts.size <= _CACHE_CELLS else None)
+
+    @classmethod
+    def of(cls, axes: tuple[str, ...], strata: np.ndarray, n_seeds: int, draws: int, seed: int) -> "Draws":
+        """Draws from named axes. With three training seeds or more, seeds are resampled too; below, all count alike.
+
+        The seeds' draws have no axis: a transfer gap compares the same trained models at the source and at a target.
+        """
+        counts = subject_draws(strata, draws, seed_for(seed, "bootstrap", "subjects", *axes))
+        shares = np.full((n_seeds, draws), 1 / n_seeds)
+        if n_seeds >= 3:
+            rng = np.random.Generator(np.random.PCG64(seed_for(seed, "bootstrap", "seeds")))
+            shares = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=draws).T / n_seeds
+        return cls(counts, shares)
+
+    def apply(self, metric) -> np.ndarray:
+        """``metric(weights)``, an array or tuple of arrays over columns, over all draws -> (k, D)."""
+        if self._wide is not None:
+            return np.stack(metric(self._wide))
+        width = self.counts.shape[1]
+        starts = range(0, width, _BLOCK)
+        return np.concatenate(
+            [np.stack(metric(self.counts[:, i : i + _BLOCK].astype(np.float32))) for i in starts], axis=1
+        )
+
+    def short(self, members: np.ndarray) -> np.ndarray:
+        """(D,) bool: draws that hold none of these subjects."""
+        return ~self.counts[members].any(axis=0)
+
+
+def interval(draws: np.ndarray | None, level: float) -> tuple[float, float]:
+    """Percentile interval of the finite draws; (NaN, NaN) without any."""
+    if draws is None:
+        return float("nan"), float("nan")
+    finite = draws[np.isfinite(draws)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def withheld(positive_subjects: int, negative_subjects: int, missing: float, least: int, most: float) -> str:
+    """Why no interval may be given, in words; empty where one may."""
+    if positive_subjects < least or negative_subjects < least:
+        few, kind = min((positive_subjects, "positive"), (negative_subjects, "negative"))
+        return f"no interval: {few} {kind} subject{'s' * (few != 1)}, {least} needed"
+    if missing > most:
+        return f"no interval: {missing:.0%} of the draws lack the class, {most:.0%} allowed"
+    return ""

@@ -1,0 +1,67 @@
+"""The summary as it stands in the terminal at the end of a run."""
+
+from ecg_ramba.evaluation.evaluate import Evaluation
+from ecg_ramba.evaluation.tables import HEADER, Block, banner, blocks, cells, reasons, run_title
+
+_NARROW = (0, 1, 2, 3)
+_MEDIUM = (0, 1, 2, 3, 4, 6, 8)
+
+
+def print_summary(evaluation: Evaluation, console) -> None:
+    """Print each task's headline table.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    console : rich.console.Console
+        Its width decides how many columns are shown; the files hold all of them.
+    """
+    console.print()
+    console.rule(banner(evaluation), style="bold yellow")
+    console.print(run_title(evaluation), style="bold", markup=False, highlight=False)
+    for derived in (False, True):
+        for name, context in evaluation.contexts.items():
+            if context.task.derived == derived:
+                for block in blocks(evaluation, name):
+                    console.print(_table(evaluation, block, derived, console.width))
+    sure = evaluation.summary["how_sure"].iloc[0]
+    level = f"{evaluation.config.level:.0%}"
+    console.print(
+        f"{level} intervals: bootstrap over subjects, {evaluation.config.draws} draws shared by all models. "
+        f"Each difference: {sure}; no verdict. Difference: from the reference, on the same draws.",
+        style="dim",
+        markup=False,
+        highlight=False,
+    )
+    for name, reason in evaluation.failures.items():
+        console.print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
+
+
+def _table(evaluation: Evaluation, block: Block, derived: bool, width: int):
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = range(len(HEADER)) if width >= 180 else (_MEDIUM if width >= 125 else _NARROW)
+    kind = "synthetic: " if evaluation.suite.synthetic else ""
+    mark = " (derived signals: stands apart)" if derived else ""
+    table = Table(
+        title=escape(f"{kind}{block.task}{mark}: {block.subject}; {block.size}"),
+        caption=escape("; ".join(reasons(block))) or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for c in columns:
+        name = escape(HEADER[c].replace(" [95 %]", "\n[95 %]"))
+        table.add_column(name, justify="left" if c == 0 else "right", no_wrap=width >= 125 and c > 0)
+    for kinds in (False, True):
+        for row in block.rows:
+            if (row["kind"] == "pooling") == kinds:
+                made = [escape(c) for c in cells(row)]
+                if row["status"] == "failed":
+                    made[1:] = ["failed", *made[2:]]
+                table.add_row(*(made[c] for c in columns), style="bold" if row["reference"] else None)
+        if not kinds:
+            table.add_section()
+    return table

@@ -1,0 +1,308 @@
+"""What is fitted on one fold's training windows and travels with that fold's model.
+
+Two transforms, so that a model without a stream never fits it: :class:`MorphologyTransform` (MiniRocket, then principal
+components of each dilation group) and :class:`RhythmTransform` (standardisation of heart-rate variability). Both turn
+into plain arrays and back, and their digest keys whatever is computed with them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ecg_ramba.errors import CheckpointError
+from ecg_ramba.features.components import GroupedMoments, allocate, one_blas_thread
+from ecg_ramba.features.minirocket import MiniRocket
+from ecg_ramba.keys import array_digest, seed_for
+from ecg_ramba.signal import without_precordial
+
+BATCH = 64
+"""Windows transformed at a time. Matrix products always have this many rows, so that a window's figures do not depend,
+to the last bit, on how many others come with it."""
+
+CLIP = 10.0
+"""Standardised rhythm figures are cut off here: one missed beat should not drown a network's other inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """How morphology tokens are made.
+
+    Parameters
+    ----------
+    num_kernels : int
+        MiniRocket features, rounded down to a multiple of 84.
+    max_components : int
+        Most principal components in all.
+    records_per_component : int
+        Training recordings asked for each component.
+    grouping : {"dilation", "single"}
+        One token and one basis for each dilation, or a single token from all features.
+    drop_precordial : float
+        Probability that a training window is seen without V1 to V6.
+    fit_windows : int
+        Most training windows that MiniRocket draws its biases from.
+    """
+
+    num_kernels: int = 10_000
+    max_components: int = 3072
+    records_per_component: int = 4
+    grouping: Literal["dilation", "single"] = "dilation"
+    drop_precordial: float = 0.5
+    fit_windows: int = 1024
+
+    def __post_init__(self):
+        if min(self.num_kernels, self.max_components, self.records_per_component, self.fit_windows) < 1:
+            raise ValueError("num_kernels, max_components, records_per_component and fit_windows are at least 1")
+        if not 0 <= self.drop_precordial <= 1:
+            raise ValueError(f"drop_precordial is {self.drop_precordial}: a probability is needed")
+        if self.grouping not in ("dilation", "single"):
+            raise ValueError(f"grouping is {self.grouping!r}; use dilation or single")
+
+
+@dataclass(frozen=True, eq=False)
+class MorphologyTransform:
+    """MiniRocket features as one token for each dilation group.
+
+    The proportions that MiniRocket yields share one scale, so they are centred and not scaled before the principal
+    components; a component is then scaled to unit variance on the training windows, some of which were seen without V1
+    to V6 as in the networks' training.
+
+    Parameters
+    ----------
+    rocket : MiniRocket
+        The fitted kernels and biases.
+    groups : tuple of slice
+        Columns of the features that make up each token.
+    components : tuple of int
+        Components of each group.
+    centre : (F,) float64 array
+        Means of the features over the training windows.
+    basis : (F, max(components)) float32 array
+        Scaled loadings; the rows of a group give its token, zero beyond its components.
+    note : str
+        What was made smaller than asked for, in words.
+    """
+
+    rocket: MiniRocket
+    groups: tuple[slice, ...]
+    components: tuple[int, ...]
+    centre: np.ndarray
+    basis: np.ndarray
+    note: str = ""
+
+    @classmethod
+    def fit(
+        cls,
+        windows: np.ndarray,
+        n_records: int,
+        seed: int,
+        config: FeatureConfig = FeatureConfig(),
+        threads: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "MorphologyTransform":
+        """Fit on the training windows of one fold, a batch in memory at a time.
+
+        Parameters
+        ----------
+        windows : (N, 12, samples) array, memory map or :class:`ecg_ramba.signal.WindowView`
+            Training windows, all leads; some are seen without V1 to V6, by ``seed``.
+        n_records : int
+            Recordings they come from.
+        seed : int
+            Of MiniRocket and of the leads that are dropped.
+        config : FeatureConfig
+            Sizes.
+        threads : int
+            Numba threads; the result does not depend on it.
+        progress : callable, optional
+            Called with (windows done, windows in all).
+        """
+        n = len(windows)
+        if n < 2:
+            raise ValueError(f"{n} training windows: principal components need at least two")
+        rng = np.random.Generator(np.random.PCG64(seed_for(seed, "morphology")))
+        dropped = rng.random(n) < config.drop_precordial
+        some = np.sort(rng.permutation(n)[: config.fit_windows])
+        rocket = MiniRocket.fit(_with_drops(windows, some, dropped), seed, config.num_kernels)
+        groups = rocket.dilation_groups if config.grouping == "dilation" else (slice(0, rocket.features),)
+
+        moments = GroupedMoments(groups, rocket.features)
+        for start, batch in _batches(n):
+            part = _with_drops(windows, batch, dropped)
+            moments.add(rocket.transform(part, threads))
+            if progress:
+                progress(start + len(part), n)
+        sizes = np.array([g.stop - g.start for g in groups])
+        wanted = min(config.max_components, n_records // config.records_per_component)
+        given = allocate(sizes, wanted, np.minimum(sizes, n - 1))
+        note = ""
+        if given.sum() != config.max_components:
+            note = (
+                f"{given.sum()} principal components instead of {config.max_components}: {n_records} training records"
+            )
+        return cls(rocket, tuple(groups), tuple(given.tolist()), moments.mean, moments.components(given), note)
+
+    def transform(self, windows: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Tokens of windows.
+
+        Parameters
+        ----------
+        windows : (N, 12, samples) array, memory map or :class:`ecg_ramba.signal.WindowView`
+            As given to :meth:`fit`; precordial leads that are absent are zero.
+        threads : int
+            Numba threads.
+
+        Returns
+        -------
+        (N, groups, max(components)) float32 array
+            Zero beyond a group's components. A window's values do not depend on the others.
+        """
+        out = np.zeros((len(windows), len(self.groups), max(self.components)), dtype=np.float32)
+        basis = self.basis.astype(np.float64)
+        for start, batch in _batches(len(windows)):
+            part = np.asarray(windows[batch], dtype=np.float32)
+            features = np.zeros((BATCH, self.rocket.features))
+            features[: len(part)] = self.rocket.transform(part, threads)
+            features[: len(part)] -= self.centre
+            with one_blas_thread():
+                for g, (group, k) in enumerate(zip(self.groups, self.components, strict=True)):
+                    tokens = features[:, group] @ basis[group, :k]
+                    out[start : start + len(part), g, :k] = tokens[: len(part)]
+        return out
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything fitted, as arrays; :meth:`from_state` is the inverse."""
+        return {
+            **{f"rocket.{name}": value for name, value in self.rocket.state().items()},
+            "group_sizes": np.array([g.stop - g.start for g in self.groups], dtype=np.int64),
+            "components": np.array(self.components, dtype=np.int64),
+            "centre": self.centre,
+            "basis": self.basis,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> "MorphologyTransform":
+        """A transform from its arrays.
+
+        Raises
+        ------
+        CheckpointError
+            If arrays are missing or do not fit together.
+        """
+        rocket = MiniRocket.from_state({k[7:]: v for k, v in state.items() if k.startswith("rocket.")})
+        sizes, components, centre, basis = _taken(state, ("group_sizes", "components", "centre", "basis"), "morphology")
+        fits = (
+            sizes.ndim == components.ndim == 1
+            and len(sizes) == len(components) > 0
+            and (sizes > 0).all()
+            and sizes.sum() == rocket.features
+            and ((components > 0) & (components <= sizes)).all()
+            and centre.shape == (rocket.features,)
+            and basis.shape == (rocket.features, components.max())
+        )
+        if not fits:
+            raise CheckpointError("morphology state has arrays that do not fit together; train the model again")
+        ends = np.cumsum(sizes).tolist()
+        groups = tuple(slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True))
+        counts = tuple(int(c) for c in components)
+        return cls(rocket, groups, counts, np.asarray(centre, np.float64), np.asarray(basis, np.float32))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything fitted: the key of whatever is computed with it."""
+        return _state_digest(self.state())
+
+
+@dataclass(frozen=True, eq=False)
+class RhythmTransform:
+    """Heart-rate variability, standardised on training segments.
+
+    Parameters
+    ----------
+    mean, scale : (R,) float64 arrays
+        Over the finite training values; ``scale`` is 0 for a column that is constant or has fewer than two of them,
+        which then says nothing: value 0, not valid.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, raw: np.ndarray) -> "RhythmTransform":
+        """Fit on training segments ``raw`` (S, R), NaN where not measurable."""
+        raw = np.asarray(raw, dtype=np.float64)
+        if raw.ndim != 2:
+            raise ValueError(f"rhythm figures of shape {raw.shape}: (segments, columns) is needed")
+        finite = np.isfinite(raw)
+        count = np.maximum(finite.sum(axis=0), 1)
+        mean = np.where(finite, raw, 0).sum(axis=0) / count
+        scale = np.sqrt((np.where(finite, raw - mean, 0) ** 2).sum(axis=0) / count)
+        constant = (finite.sum(axis=0) < 2) | (scale <= 1e-9 * np.maximum(np.abs(mean), 1e-9))
+        return cls(mean, np.where(constant, 0.0, scale))
+
+    def transform(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised figures and their flags.
+
+        Parameters
+        ----------
+        raw : (N, R) float array
+            NaN where not measurable.
+
+        Returns
+        -------
+        values : (N, R) float32 array
+            Between -10 and 10; zero where not valid.
+        valid : (N, R) bool array
+        """
+        raw = np.asarray(raw, dtype=np.float64)
+        if raw.ndim != 2 or raw.shape[1] != len(self.mean):
+            raise ValueError(f"rhythm figures of shape {raw.shape}: {len(self.mean)} columns are needed")
+        valid = np.isfinite(raw) & (self.scale > 0)
+        scaled = (np.where(valid, raw, 0) - self.mean) / np.where(self.scale > 0, self.scale, 1)
+        return np.where(valid, np.clip(scaled, -CLIP, CLIP), 0).astype(np.float32), valid
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything fitted, as arrays; :meth:`from_state` is the inverse."""
+        return {"mean": self.mean, "scale": self.scale}
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> "RhythmTransform":
+        """A transform from its arrays; a :class:`CheckpointError` if they do not fit together."""
+        mean, scale = (a.astype(np.float64) for a in _taken(state, ("mean", "scale"), "rhythm"))
+        if mean.ndim != 1 or mean.shape != scale.shape or not (scale >= 0).all():
+            raise CheckpointError("rhythm state has arrays that do not fit together; train the model again")
+        return cls(mean, scale)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything fitted."""
+        return _state_digest(self.state())
+
+
+def _with_drops(windows, index: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+    """Windows of these numbers, those marked in ``dropped`` without V1 to V6."""
+    part = np.array(windows[index], dtype=np.float32)
+    part[dropped[index]] = without_precordial(part[dropped[index]])
+    return part
+
+
+def _batches(n: int) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, n, BATCH):
+        yield start, np.arange(start, min(start + BATCH, n))
+
+
+def _taken(state: dict[str, np.ndarray], names: tuple[str, ...], what: str) -> list[np.ndarray]:
+    """Finite arrays of a state by name."""
+    missing = [n for n in names if n not in state]
+    if missing:
+        raise CheckpointError(f"{what} state lacks {', '.join(missing)}; train the model again")
+    arrays = [np.asarray(state[n]) for n in names]
+    if not all(a.dtype.kind in "fiu" and np.isfinite(a).all() for a in arrays):
+        raise CheckpointError(f"{what} state holds values that are not finite numbers; train the model again")
+    return arrays
+
+
+def _state_digest(state: dict[str, np.ndarray]) -> str:
+    return array_digest(*(a for name in sorted(state) for a in (np.array(name), state[name])))

@@ -1,0 +1,1 @@
+"""One protocol for every model: splits, training, prediction, runs, tracking."""

@@ -1,0 +1,106 @@
+"""A fold's features: transforms fitted on its training part alone; tokens cached by data and transform digest."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ecg_ramba.data.store import Prepared
+from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
+from ecg_ramba.files import building, is_complete
+from ecg_ramba.harness.folds import Fold
+from ecg_ramba.harness.inputs import WindowSource, WindowTable
+from ecg_ramba.keys import digest, seed_for
+from ecg_ramba.signal import WindowView, without_precordial
+
+FEATURE_VERSION = 1
+BATCH = 256
+"""Windows whose 9,996 features are in memory at a time."""
+
+
+def fit_morphology(
+    source: Prepared,
+    table: WindowTable,
+    fold: Fold,
+    config: FeatureConfig,
+    base_seed: int,
+    lead_dropout: float,
+    cache: Path,
+) -> MorphologyTransform:
+    """MiniRocket biases and PCA of a fold's training windows, V1-V6 dropped at random as in training; cached."""
+    key = digest(["morphology", FEATURE_VERSION, fold.digest, config, base_seed, fold.number, lead_dropout])
+    folder = cache / "transforms" / key[:24]
+    if not is_complete(folder):
+        rows = table.of_records(fold.train)
+        fitted = MorphologyTransform.fit(
+            WindowView(source.segments, table.at[rows], table.start[rows]),
+            n_records=len(fold.train),
+            seed=seed_for(base_seed, fold.number, "minirocket"),
+            config=dataclasses.replace(config, drop_precordial=lead_dropout),
+        )
+        with building(folder) as temporary:
+            np.savez(temporary / "state.npz", **fitted.state())
+    with np.load(folder / "state.npz", allow_pickle=False) as state:
+        return MorphologyTransform.from_state(dict(state))
+
+
+def fit_rhythm(source: Prepared, fold: Fold) -> RhythmTransform:
+    """Mean and spread of each HRV figure over the segments of the fold's training part."""
+    records = source.records.iloc[fold.train]
+    at = np.concatenate(
+        [np.arange(a, a + n) for a, n in zip(records["first_segment"], records["n_segments"], strict=True)]
+    )
+    return RhythmTransform.fit(source.rhythm[at])
+
+
+def morphology_tokens(
+    data: Prepared, table: WindowTable, transform: MorphologyTransform, limb: bool, cache: Path | None
+) -> np.ndarray:
+    """Tokens (windows, groups, components) float32 of all windows of a data set; with ``limb`` V1-V6 are zero first.
+
+    Computed a batch at a time; memory-mapped from the cache where there is one.
+    """
+    if cache is None:
+        return np.concatenate(list(_token_batches(data, table, transform, limb)))
+    key = digest([FEATURE_VERSION, transform.digest, data.digest, limb])
+    folder = cache / "tokens" / key[:24]
+    if not is_complete(folder, check_bytes=False):
+        with building(folder) as temporary:
+            shape = (len(table), len(transform.components), max(transform.components))
+            out = np.lib.format.open_memmap(temporary / "tokens.npy", mode="w+", dtype="<f4", shape=shape)
+            at = 0
+            for part in _token_batches(data, table, transform, limb):
+                out[at : at + len(part)] = part
+                at += len(part)
+            out.flush()
+            del out
+    return np.load(folder / "tokens.npy", mmap_mode="r")
+
+
+def _token_batches(data, table, transform, limb) -> Iterator[np.ndarray]:
+    view = WindowView(data.segments, table.at, table.start)
+    for i in range(0, len(table), BATCH):
+        signal = view[i : i + BATCH]
+        yield transform.transform(without_precordial(signal) if limb else signal)
+
+
+def window_source(
+    data: Prepared,
+    table: WindowTable,
+    rows: np.ndarray,
+    streams: frozenset[str],
+    morphology: MorphologyTransform | None,
+    rhythm: RhythmTransform | None,
+    cache: Path | None,
+    augmented: bool = False,
+) -> WindowSource:
+    """Windows of a data set with the features of one fold's transforms; ``augmented`` adds tokens without V1-V6."""
+    fields = {}
+    if "morphology" in streams:
+        fields["morphology"] = morphology_tokens(data, table, morphology, False, cache)
+        if augmented:
+            fields["morphology_limb"] = morphology_tokens(data, table, morphology, True, cache)
+    if "rhythm" in streams:
+        fields["rhythm"], fields["rhythm_valid"] = rhythm.transform(data.rhythm)
+    return WindowSource(data, table, rows, streams, **fields)

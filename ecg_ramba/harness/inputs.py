@@ -1,0 +1,106 @@
+"""Windows as models read them: gathered from the prepared store and the fold's features, a batch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecg_ramba.data.leads import PRECORDIAL
+from ecg_ramba.data.store import Prepared
+from ecg_ramba.models import Batch, Windows
+from ecg_ramba.signal import WINDOW, WindowView, window_starts
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class WindowTable:
+    """Where each window of a data set lies; all arrays (N,) int.
+
+    ``record``: row of the recordings' table; ``at``: row of the store's arrays; ``segment``: number within its
+    recording; ``start``: first sample within the segment.
+    """
+
+    record: np.ndarray
+    at: np.ndarray
+    segment: np.ndarray
+    start: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def of_records(self, rows: np.ndarray) -> np.ndarray:
+        """Window rows of these recordings, in order."""
+        chosen = np.zeros(self.record.max(initial=-1) + 1, dtype=bool)
+        chosen[rows] = True
+        return np.flatnonzero(chosen[self.record])
+
+
+def window_table(data: Prepared) -> WindowTable:
+    """All windows of a data set that are at least half inside their recording."""
+    rows = [
+        (i, first + s, s, start)
+        for i, (first, n) in enumerate(zip(data.records["first_segment"], data.records["n_segments"], strict=True))
+        for s in range(n)
+        for start in window_starts(int(data.valid[first + s]))
+    ]
+    return WindowTable(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+
+
+@dataclass(frozen=True)
+class WindowSource:
+    """Windows of one data set with the features of one fold; streams that are not needed stay None.
+
+    ``morphology`` and ``morphology_limb`` are (all windows, groups, components), with all leads and without V1-V6;
+    ``rhythm`` and ``rhythm_valid`` are (segments, R), by row of the store; ``rows`` selects windows of ``table``.
+    """
+
+    data: Prepared
+    table: WindowTable
+    rows: np.ndarray
+    streams: frozenset[str]
+    morphology: np.ndarray | None = None
+    morphology_limb: np.ndarray | None = None
+    rhythm: np.ndarray | None = None
+    rhythm_valid: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def windows(self, which: np.ndarray, limb: np.ndarray) -> Windows:
+        """Inputs of the windows ``rows[which]``; where ``limb`` is set V1-V6 are absent in every stream."""
+        rows = self.rows[which]
+        at = self.table.at[rows]
+        leads = self.data.leads[at].copy()
+        leads[limb, PRECORDIAL] = False
+        fields = {"leads": leads}
+        if "signal" in self.streams:
+            inside = self.data.valid[at] - self.table.start[rows]
+            signal = WindowView(self.data.segments, at, self.table.start[rows])[:]
+            signal[limb, PRECORDIAL] = 0
+            fields["signal"] = signal
+            fields["valid"] = np.arange(WINDOW) < inside[:, None]
+        if "morphology" in self.streams:
+            fields["morphology"] = self._morphology(rows, limb)
+        if "rhythm" in self.streams:
+            fields["rhythm"], fields["rhythm_valid"] = self.rhythm[at], self.rhythm_valid[at]
+        return Windows(**fields)
+
+    def _morphology(self, rows: np.ndarray, limb: np.ndarray) -> np.ndarray:
+        tokens = np.asarray(self.morphology[rows], dtype=np.float32)
+        if limb.any():
+            tokens[limb] = self.morphology_limb[rows[limb]]
+        return tokens
+
+
+def to_batch(windows: Windows, device: str) -> Batch:
+    """The same windows as tensors on a device."""
+    import torch
+
+    def tensor(a: np.ndarray | None) -> torch.Tensor | None:
+        return None if a is None else torch.from_numpy(np.ascontiguousarray(a)).to(device, non_blocking=True)
+
+    return Batch(**{name: tensor(getattr(windows, name)) for name in Batch.__dataclass_fields__})

@@ -1,0 +1,158 @@
+"""Command-line options that every command of the harness shares, and how they become a configuration.
+
+Plain argparse: it starts at once and takes lists of names (``--target cpsc2021 ptbxl``).
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ecg_ramba.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with full option names only, so that a typing mistake is an error and never another option."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs, allow_abbrev=False)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    value = int(text) if text.lstrip("+-").isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True) -> None:
+    """Options that choose data, profile, folds, device and place."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with the data sets; without it: the synthetic cohort"
+    )
+    data.add_argument("--source", metavar="NAME", help="data set to train on (default: chapman)")
+    if targets:
+        data.add_argument(
+            "--target",
+            nargs="+",
+            metavar="NAME",
+            help="data sets to score zero-shot (default: those of cpsc2021, ptbxl, georgia that are there)",
+        )
+    data.add_argument("--labels", default="merged24", metavar="SPACE", help="merged24 (default) or paper27")
+    run = parser.add_argument_group("run")
+    run.add_argument("--profile", default="small", help="small: two CPU cores (default); full: the paper's sizes")
+    run.add_argument("--folds", type=positive, default=5, metavar="N", help="folds on subjects (default 5)")
+    run.add_argument("--seeds", type=positive, metavar="N", help="training seeds (default: 1 for small, 3 for full)")
+    run.add_argument(
+        "--base-seed", type=int, default=0, metavar="N", help="seed of splits, weights and batches (default 0)"
+    )
+    run.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    run.add_argument("--precision", default="fp32", help="fp32 (default) or bf16")
+    run.add_argument("--config", type=Path, metavar="FILE", help="best configuration of a search (studies)")
+    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)")
+    run.add_argument(
+        "--workers", type=positive, metavar="N", help="worker processes of one thread each (default: one a core)"
+    )
+
+
+def add_tracking_options(parser: argparse.ArgumentParser) -> None:
+    """Options for MLflow."""
+    tracking = parser.add_argument_group("tracking")
+    tracking.add_argument(
+        "--tracking",
+        default="sqlite:///mlflow.db",
+        metavar="URI",
+        help="MLflow tracking URI (default: sqlite:///mlflow.db)",
+    )
+    tracking.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` becomes cuda where there is one, else cpu; a device that is not there is an error."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name!r} is none of auto, cpu, cuda, cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name!r} is none of auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: this machine has no usable CUDA GPU; use --device cpu")
+    return name
+
+
+def suite_config(options: argparse.Namespace):
+    """The :class:`SuiteConfig` that the options describe."""
+    from ecg_ramba.data.registry import locate
+    from ecg_ramba.harness import config as c
+
+    real = options.data is not None
+    source = options.source or (c.DEFAULT_SOURCE if real else c.SYNTHETIC_SOURCE)
+    targets = getattr(options, "target", None)
+    if targets is None:
+        wanted = c.DEFAULT_TARGETS if real else c.SYNTHETIC_TARGETS
+        wanted = [t for t in wanted if t != source]
+        if real:
+            there = locate(options.data, None)
+            wanted = [t for t in wanted if t in there]
+            if source == "ptbxl" and "chapman" in there:
+                wanted.insert(0, "chapman")
+        targets = wanted
+    seeds = options.seeds or (3 if options.profile == "full" else 1)
+    overrides = read_overrides(options.config) if options.config else {}
+    return c.SuiteConfig(
+        source=source,
+        targets=tuple(targets),
+        label_space=options.labels,
+        profile=options.profile,
+        folds=options.folds,
+        seeds=seeds,
+        base_seed=options.base_seed,
+        device=resolve_device(options.device),
+        precision=options.precision,
+        overrides=overrides,
+    )
+
+
+def read_overrides(path: Path) -> dict:
+    """The best configurations of a search: {model: {fold: {"config": …, "training_part": digest}}}."""
+    from ecg_ramba.files import read_json
+
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"model", "best"} <= set(content):
+        raise UserError(
+            f"{path} is no configuration file of a search; make one with: nox -s studies -- search ecg_ramba"
+        )
+    keep = ("config", "training_part")
+    return {content["model"]: {fold: {k: facts[k] for k in keep} for fold, facts in content["best"].items()}}
+
+
+def run_command(function: Callable[[], int | None]) -> int:
+    """Run a command; a user's mistake is one line and exit status 2, an interruption says what was kept."""
+    from ecg_ramba.errors import LeakageError
+
+    try:
+        return function() or 0
+    except LeakageError as error:
+        print(f"error: leakage refused: {error}", file=sys.stderr)
+        return 3
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: everything finished is kept; the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """The command as it can be pasted again."""
+    import shlex
+
+    return shlex.join(argv)

@@ -1,0 +1,170 @@
+"""What a suite leaves for evaluation: tasks, truth, each variant's windows, and the facts of the run."""
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecg_ramba import __version__
+from ecg_ramba.data.labels import mapping_digest
+from ecg_ramba.data.store import Prepared
+from ecg_ramba.data.tasks import build_tasks
+from ecg_ramba.files import write_atomic, write_json
+from ecg_ramba.harness.cells import Context, peak_rss_mb
+from ecg_ramba.harness.config import Variant
+from ecg_ramba.harness.variants import REFERENCE
+from ecg_ramba.keys import plain
+
+
+@dataclass
+class SuiteResult:
+    """A finished suite: its folder, and for each trained variant the outcome of its cells."""
+
+    folder: Path
+    key: str
+    context: Context
+    variants: list[Variant]
+    cells: dict[str, list[dict]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def write_truth(context: Context, counts: dict, folder: Path) -> None:
+    """tasks.json, labels.parquet and splits.json."""
+    fold = np.array(counts[""]["fold"])
+    trained = np.any([f.trained for f in context.folds], axis=0)
+    names = frozenset(np.array(context.truth.space.classes)[trained])
+    tasks, truth, dropped = build_tasks(context.source, list(context.targets), context.truth.space, names, fold)
+    for name, crossing in dropped.items():
+        counts[name]["dropped_segments"] = crossing
+    write_json(folder / "tasks.json", tasks)
+    write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
+    folds = dict(zip(context.source.records["record"], fold.tolist(), strict=True))
+    write_json(folder / "splits.json", {"source": context.source.name, "held_out_fold": folds})
+
+
+def write_variants(result: SuiteResult) -> None:
+    """windows.parquet of each trained variant, and variants.json."""
+    wanted = result.context.suite.folds * result.context.suite.seeds
+    rows, whole = [], {}
+    for v in result.variants:
+        if v.windows_of:
+            continue
+        cells = sorted(result.cells.get(v.name, []), key=lambda c: (c["seed"], c["fold"]))
+        row = {"name": v.name, "title": v.title, "kind": "trained", "claim": v.claim, "pooling": plain(v.pooling)}
+        row |= {"reference": v.name == REFERENCE, "note": "", "status": "ok", "reason": ""}
+        row |= {"windows": None, "parameters": None, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
+        if len(cells) < wanted:
+            row |= {"status": "failed", "reason": result.failures.get(v.name, "some of its cells did not run")}
+        else:
+            path = Path("variants") / v.name / "windows.parquet"
+            _gather(cells, result.folder / path)
+            whole[v.name] = row
+            row |= {
+                "windows": path.as_posix(),
+                "parameters": int(max(c["log"]["parameters"] for c in cells)),
+                "flops": cells[0]["log"].get("flops"),
+                "seconds": float(sum(c["log"]["seconds"] for c in cells)),
+                "peak_mb": float(max(c["log"]["peak_rss_mb"] for c in cells)),
+            }
+        rows.append(row)
+    for v in result.variants:
+        if not v.windows_of:
+            continue
+        base = whole.get(v.windows_of)
+        row = {"name": v.name, "title": v.title, "kind": "pooling", "claim": v.claim, "pooling": plain(v.pooling)}
+        row |= {"reference": False, "note": f"the stored windows of {v.windows_of}, pooled again", "reason": ""}
+        row |= {k: base[k] if base else None for k in ("windows", "parameters", "flops")}
+        row |= {"seconds": 0.0, "peak_mb": 0.0, "status": "ok" if base else "failed"}
+        if not base:
+            row["reason"] = f"{v.windows_of} failed, and with it the windows to pool"
+        rows.append(row)
+    write_json(result.folder / "variants.json", rows)
+
+
+def _gather(cells: list[dict], path: Path) -> None:
+    """One windows.parquet from the cells' predictions, in a fixed order."""
+    files = [f for c in cells for f in c["predictions"].values()]
+    with ThreadPoolExecutor(2) as pool:
+        frames = list(pool.map(pd.read_parquet, files))
+    write_atomic(path, lambda p: pd.concat(frames, ignore_index=True).to_parquet(p, index=False))
+
+
+def write_suite(result: SuiteResult, data: list[Prepared], counts: dict, command: str) -> None:
+    """suite.json: what was run, on what."""
+    context, config = result.context, result.context.suite
+    facts = []
+    for raw, used, table in zip(
+        data, (context.source, *context.targets), (context.source_table, *context.target_tables), strict=True
+    ):
+        facts.append(data_facts(raw, used, len(table), counts[used.name]))
+    classes = context.truth.space.classes
+    untrained = [
+        {"fold": f.number, "cls": c, "positive_subjects": int(n)}
+        for f in context.folds
+        for c, t, n in zip(classes, f.trained, f.subjects, strict=True)
+        if not t
+    ]
+    duplicated = context.source.records["signal_digest"].duplicated().sum()
+    write_json(
+        result.folder / "suite.json",
+        {
+            "key": result.key,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "version": __version__,
+            "commit": commit(),
+            "command": command,
+            "source": context.source.name,
+            "targets": [t.name for t in context.targets],
+            "profile": config.profile,
+            "folds": config.folds,
+            "seeds": config.seeds,
+            "synthetic": any(d.synthetic for d in (context.source, *context.targets)),
+            "label_space": config.label_space,
+            "classes": list(classes),
+            "mapping_digest": mapping_digest(),
+            "data": facts,
+            "backend": "torch",
+            "device": config.device,
+            "precision": config.precision,
+            "threads": 1,
+            "untrained": untrained,
+            "duplicates": int(duplicated),
+            "config": plain(config),
+            "peak_rss_mb": peak_rss_mb(),
+        },
+    )
+
+
+def data_facts(raw: Prepared, used: Prepared, windows: int, counts: dict) -> dict:
+    """What a report says of a data set: how much of it was used and what was left out, counted."""
+    return {
+        "name": used.name,
+        "records": len(used.records),
+        "subjects": int(used.records["subject"].nunique()),
+        "subjects_known": bool(used.records["subject_known"].all()),
+        "segments": int(used.records["n_segments"].sum()),
+        "windows": windows,
+        "digest": used.digest,
+        "refused": len(raw.refused),
+        "synthetic": used.synthetic,
+        "derived": used.derived,
+        "removed_overlap": counts.get("removed_overlap", 0),
+        "unlabelled": counts.get("unlabelled", 0),
+        "dropped_segments": counts.get("dropped_segments", 0),
+        "paced": int(used.records["paced"].sum()),
+    }
+
+
+def commit() -> str:
+    """The checkout's commit with ``+`` for uncommitted changes; "" outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -1,0 +1,225 @@
+"""Training one network on one fold: the same loop, batches, budget and augmentation for every architecture."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.harness.config import Budget
+from ecg_ramba.harness.ema import WeightAverage
+from ecg_ramba.harness.inputs import WindowSource, to_batch
+from ecg_ramba.harness.loss import class_weight, masked_asymmetric, masked_bce
+from ecg_ramba.keys import seed_for
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Batch size, epochs and steps of a training set under a budget."""
+
+    batch: int
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.epochs * self.steps_per_epoch
+
+
+def schedule(windows: int, budget: Budget) -> Schedule:
+    """Batch ``min(max_batch, windows / 16)`` and as many whole epochs as ``min_steps`` takes, at least ``epochs``.
+
+    The windows that do not fill a last batch sit out that epoch; the order is new in each.
+    """
+    batch = max(1, min(budget.max_batch, windows // 16))
+    per_epoch = windows // batch
+    return Schedule(batch, max(budget.epochs, math.ceil(budget.min_steps / per_epoch)), per_epoch)
+
+
+def batches(
+    windows: int, plan: Schedule, seed: int, lead_dropout: float
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Epoch, window rows and "V1-V6 dropped" flags of every step; a function of the seed alone, never of the model."""
+    rng = np.random.default_rng(seed)
+    for epoch in range(plan.epochs):
+        order = rng.permutation(windows)
+        limb = rng.random(windows) < lead_dropout
+        for step in range(plan.steps_per_epoch):
+            rows = order[step * plan.batch : (step + 1) * plan.batch]
+            yield epoch, rows, limb[rows]
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
+    """AdamW groups: no decay on parameters that ask for none (A_log, D, dt_bias of a selective state space)."""
+    decay, none = [], []
+    for p in module.parameters():
+        (none if getattr(p, "_no_weight_decay", False) else decay).append(p)
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": none, "weight_decay": 0.0}]
+
+
+def learning_rate(step: int, steps: int, budget: Budget) -> float:
+    """Cosine from ``learning_rate`` at the first step to ``final_learning_rate`` at the last."""
+    share = step / max(1, steps - 1)
+    low, high = budget.final_learning_rate, budget.learning_rate
+    return low + (high - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass
+class TrainingLog:
+    """What a training run leaves beside the weights: one entry an epoch, and totals."""
+
+    loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    schedule: dict = field(default_factory=dict)
+    final_loss_raw: float = math.nan
+    final_loss_ema: float = math.nan
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed torch and ask for deterministic kernels, restoring both afterwards."""
+    state, flag = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(flag)
+        torch.set_rng_state(state)
+
+
+def train_network(
+    build: Callable[[], nn.Module],
+    source: WindowSource,
+    y: np.ndarray,
+    weight: np.ndarray,
+    budget: Budget,
+    seed: tuple,
+    device: str = "cpu",
+    precision: str = "fp32",
+    on_step: Callable[[int, int], None] | None = None,
+) -> tuple[nn.Module, TrainingLog]:
+    """Train a network and return it with its EMA weights.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the untrained network; called under the seed.
+    source : WindowSource
+        Training windows.
+    y, weight : (windows, classes) float32 arrays
+        Labels, and 1 where a label counts (known, class trained), else 0.
+    budget : Budget
+        Steps, rates, loss.
+    seed : tuple
+        Named axes: base seed, repetition, fold. The model's name is not among them, so comparisons are paired.
+    on_step : callable, optional
+        Called with (step, steps).
+
+    Raises
+    ------
+    UserError
+        If the loss stops being finite.
+    """
+    began = time.perf_counter()
+    plan = schedule(len(source), budget)
+    log = TrainingLog(schedule={"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps})
+    with reproducible(seed_for(*seed, "weights")):
+        network = build().to(device).train()
+        average = WeightAverage(network, budget.ema_decay)
+        optimiser = torch.optim.AdamW(
+            parameter_groups(network, budget.weight_decay), lr=budget.learning_rate, foreach=True
+        )
+        labels, weights = torch.from_numpy(y).to(device), torch.from_numpy(weight).to(device)
+        positive = class_weight(labels, weights) if budget.class_weights else None
+        criterion = _criterion(budget, positive)
+        total, epoch_seen = 0.0, 0
+        rows_limb = batches(len(source), plan, seed_for(*seed, "batches"), budget.lead_dropout)
+        for step, (epoch, rows, limb) in enumerate(rows_limb):
+            if epoch != epoch_seen:
+                log.loss.append(total / plan.steps_per_epoch)
+                total, epoch_seen = 0.0, epoch
+            rate = learning_rate(step, plan.steps, budget)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = to_batch(source.windows(rows, limb), device)
+            chosen = torch.from_numpy(rows).to(device)
+            optimiser.zero_grad(set_to_none=True)
+            with autocast(device, precision):
+                logits = network(batch)
+            loss = criterion(logits.float(), labels[chosen], weights[chosen], epoch / plan.epochs)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), budget.clip_norm)
+            optimiser.step()
+            average.update(network)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the training loss is {value} at step {step + 1} of {plan.steps}; lower the learning rate"
+                )
+            total += value
+            if on_step:
+                on_step(step + 1, plan.steps)
+            if step % plan.steps_per_epoch == 0:
+                log.learning_rate.append(rate)
+        log.loss.append(total / plan.steps_per_epoch)
+    network.eval()
+    log.final_loss_raw = _loss_on(network, source, y, weight, device)
+    average.copy_to(network)
+    log.final_loss_ema = _loss_on(network, source, y, weight, device)
+    log.seconds = time.perf_counter() - began
+    return network, log
+
+
+def autocast(device: str, precision: str):
+    """bf16 autocast where asked for, else nothing."""
+    if precision == "bf16":
+        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _criterion(budget: Budget, positive: Tensor | None) -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
+    """The loss as a function of the share of epochs done."""
+    if budget.loss not in ("bce", "bce-asl", "asl"):
+        raise UserError(f"loss {budget.loss!r} is none of bce, bce-asl, asl")
+
+    def loss(logits: Tensor, y: Tensor, weight: Tensor, share: float) -> Tensor:
+        if positive is not None:
+            weight = weight * torch.where(y > 0, positive, 1.0)
+        if budget.loss == "bce" or (budget.loss == "bce-asl" and share < budget.switch):
+            return masked_bce(logits, y, weight)
+        return masked_asymmetric(
+            logits, y, weight, budget.gamma_negative, budget.gamma_positive, budget.probability_shift
+        )
+
+    return loss
+
+
+@torch.inference_mode()
+def predict_network(
+    network: nn.Module, source: WindowSource, device: str = "cpu", precision: str = "fp32", batch: int = 256
+):
+    """Probabilities (windows, classes) float32 of a network in evaluation mode, leads as they are."""
+    parts = []
+    for i in range(0, len(source), batch):
+        rows = np.arange(i, min(i + batch, len(source)))
+        with autocast(device, precision):
+            logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device))
+        parts.append(torch.sigmoid(logits.float()).cpu().numpy())
+    return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def _loss_on(network, source, y, weight, device, most: int = 512) -> float:
+    """Binary cross-entropy on the first windows of the training part, all leads, in evaluation mode."""
+    rows = np.arange(min(most, len(source)))
+    logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device)).float()
+    labels, weights = (torch.from_numpy(a[rows]).to(device) for a in (y, weight))
+    return float(masked_bce(logits, labels, weights))

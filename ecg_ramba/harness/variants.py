@@ -1,0 +1,54 @@
+"""Which variants a run takes: found through entry points, chosen by name."""
+
+import difflib
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.harness.config import Variant
+
+REFERENCE = "ecg_ramba"
+
+
+def all_variants() -> dict[str, Variant]:
+    """All registered variants by name, in order of registration, the project's own first.
+
+    Raises
+    ------
+    UserError
+        If a list cannot be imported or two variants share a name.
+    """
+    found: dict[str, Variant] = {}
+    points = {ep.value: ep for ep in entry_points(group="ecg_ramba.ablations")}
+    for value, ep in sorted(points.items(), key=lambda item: item[1].name != "default"):
+        try:
+            variants = ep.load()
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"the ablations of {ep.name!r} ({value}) cannot be imported: {error}") from error
+        for variant in variants:
+            if variant.name in found:
+                raise UserError(f"two variants are called {variant.name!r}; rename the one in {value}")
+            found[variant.name] = variant
+    return found
+
+
+def choose_variants(only: Sequence[str], everything: bool = False) -> list[Variant]:
+    """The variants to run: those named, or all; the reference always comes first.
+
+    A pooling variant brings along the trained variant whose windows it pools.
+
+    Raises
+    ------
+    UserError
+        For an unknown name, with the nearest known ones.
+    """
+    known = all_variants()
+    if everything or not only:
+        return list(known.values())
+    for name in only:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see --list"
+            raise UserError(f"no variant is called {name!r}; {hint}")
+    wanted = {REFERENCE, *only, *(known[n].windows_of for n in only)} - {""}
+    return [v for n, v in known.items() if n in wanted]

@@ -1,0 +1,160 @@
+"""What a model is to this suite: one signature for ECG-RAMBA, every baseline and every plug-in.
+
+A model is a :class:`ModelSpec`. There are two kinds:
+
+``network``
+    ``build(config, shape)`` returns a ``torch.nn.Module`` whose ``forward(batch)`` maps a :class:`Batch` to logits
+    of shape (B, n_classes), float32. The harness trains all networks alike.
+``estimator``
+    ``build(config, shape)`` returns an object with ``fit(windows, y, known, seed)``, ``predict_proba(windows)``,
+    ``state()`` and ``load(state)`` (see :class:`Estimator`); the harness calls ``fit`` once a fold.
+
+A new model is one file with a ``SPEC`` and one entry point in the group ``ecg_ramba.models``. This module imports no
+torch, so that lists and ``--help`` stay instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from ecg_ramba.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+STREAMS = ("signal", "morphology", "rhythm")
+"""The three inputs a model may use: the filtered signal, MiniRocket tokens, heart-rate variability."""
+
+PROFILES = ("small", "full")
+"""``small``: for two CPU cores. ``full``: the paper's sizes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputShape:
+    """Sizes of one window's inputs and of the output.
+
+    ``components`` holds the number of principal components of each MiniRocket dilation group; the batch's morphology
+    array is padded with zeros to ``max(components)``. ``rhythm`` counts HRV values (their validity flags come in a
+    second array of the same size).
+    """
+
+    leads: int = 12
+    samples: int = 2500
+    components: tuple[int, ...] = ()
+    rhythm: int = 0
+    classes: int = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Inputs of N windows as numpy arrays; streams that the model does not use are None.
+
+    signal (N, 12, 2500) float32, z-scored, zero where absent; leads (N, 12) bool, lead present; valid (N, 2500) bool,
+    sample inside the recording; morphology (N, groups, max components) float32; rhythm (N, R) float32, standardised,
+    zero where not measurable; rhythm_valid (N, R) bool.
+    """
+
+    leads: np.ndarray
+    signal: np.ndarray | None = None
+    valid: np.ndarray | None = None
+    morphology: np.ndarray | None = None
+    rhythm: np.ndarray | None = None
+    rhythm_valid: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.leads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The same as :class:`Windows`, as torch tensors on one device."""
+
+    leads: torch.Tensor
+    signal: torch.Tensor | None = None
+    valid: torch.Tensor | None = None
+    morphology: torch.Tensor | None = None
+    rhythm: torch.Tensor | None = None
+    rhythm_valid: torch.Tensor | None = None
+
+
+class Estimator(Protocol):
+    """What ``build`` of an ``estimator`` returns."""
+
+    def fit(self, windows: Windows, y: np.ndarray, known: np.ndarray, seed: int) -> None:
+        """Fit on windows with labels ``y`` (N, classes) in {0, 1}; only entries with ``known`` count."""
+
+    def predict_proba(self, windows: Windows) -> np.ndarray:
+        """Probabilities (N, classes), float32."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything fitted, as arrays."""
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Inverse of :meth:`state`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One model: its name, where it comes from, what it reads, how it is configured and built.
+
+    Parameters
+    ----------
+    name : str
+        As typed on the command line.
+    title : str
+        As printed in tables.
+    reference : str
+        Paper or standard, in one line.
+    kind : {"network", "estimator"}
+        How the harness trains it.
+    profile : callable
+        ``profile("small" | "full")`` returns the frozen configuration dataclass.
+    streams : callable
+        ``streams(config)`` returns the subset of :data:`STREAMS` that this configuration reads; no other is computed.
+    build : callable
+        ``build(config, shape)``; see the module's text.
+    search_space : callable, optional
+        ``search_space(trial, config)`` returns a configuration with hyper-parameters drawn from an Optuna trial.
+    """
+
+    name: str
+    title: str
+    reference: str
+    kind: Literal["network", "estimator"]
+    profile: Callable[[str], Any]
+    streams: Callable[[Any], frozenset[str]]
+    build: Callable[[Any, InputShape], Any]
+    search_space: Callable[[Any, Any], Any] | None = None
+
+
+def model_names() -> list[str]:
+    """Names of all registered models, without importing any of them."""
+    return sorted({ep.name for ep in entry_points(group="ecg_ramba.models")})
+
+
+def model_spec(name: str) -> ModelSpec:
+    """The registered model of that name.
+
+    Raises
+    ------
+    UserError
+        If no model has that name, two have it, or it cannot be imported.
+    """
+    found = {ep.value: ep for ep in entry_points(group="ecg_ramba.models", name=name)}
+    if not found:
+        raise UserError(f"no model is called {name!r}; there are: {', '.join(model_names())}")
+    if len(found) > 1:
+        raise UserError(f"two models are called {name!r}: {' and '.join(sorted(found))}; uninstall or rename one")
+    (ep,) = found.values()
+    try:
+        spec = ep.load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"model {name!r} ({ep.value}) cannot be imported: {error}") from error
+    if spec.name != name:
+        raise UserError(f"model {name!r} ({ep.value}) calls itself {spec.name!r}; make the two names the same")
+    return spec

@@ -1,0 +1,1 @@
+"""The network: selective state spaces, ECG-RAMBA and its parts."""

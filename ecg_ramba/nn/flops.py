@@ -1,0 +1,68 @@
+"""Floating-point operations of one forward pass.
+
+Counted by torch's own counter from the shapes of matrix products, convolutions and attention; a multiply-add counts
+two. The scan needs no formula of its own as long as its portable form runs: it consists of matrix products, which are
+counted as they are, masked halves included. Elementwise work (norms, activations, depthwise convolutions, the
+recurrence between chunks) is not counted; :func:`ssd_flops` gives the scan's count from its sizes, for backends whose
+kernels the counter cannot see into.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecg_ramba.models import Batch, InputShape, ModelSpec
+from ecg_ramba.nn.inputs import example_batch
+from ecg_ramba.nn.ssd import CHUNK, QUADRATIC_LIMIT
+
+
+def count_flops(module: nn.Module, *inputs) -> dict[str, int]:
+    """FLOPs of one forward pass in evaluation mode, in all (key ``""``) and by qualified name of each submodule.
+
+    Parameters
+    ----------
+    module : nn.Module
+        What to run; its mode is restored.
+    *inputs
+        Its arguments.
+    """
+    training = module.training
+    module.eval()
+    counter = FlopCounterMode(display=False, depth=None)
+    try:
+        # the fused CPU attention is unknown to the counter, the plain one has the same products; and the counter's
+        # module names need gradients on
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+            module(*inputs)
+    finally:
+        module.train(training)
+    counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    root = type(module).__name__
+    out = {name.removeprefix(root + "."): n for name, n in counts.items() if name.startswith(root + ".")}
+    return {"": counts.get("Global", 0), **out}
+
+
+def window_flops(spec: ModelSpec, config, shape: InputShape) -> int | None:
+    """Forward FLOPs of one window through a network; None for an estimator."""
+    if spec.kind != "network":
+        return None
+    batch: Batch = example_batch(shape, spec.streams(config))
+    return count_flops(spec.build(config, shape), batch)[""]
+
+
+def ssd_flops(batch: int, length: int, heads: int, width: int, state: int, chunk: int = CHUNK) -> int:
+    """FLOPs of the matrix products of one scan, forward.
+
+    Per position: scores against a chunk (state), their product with the input (heads x width), and, where there is
+    more than one chunk, the state's update and its reading.
+    """
+    features = heads * width
+    if length <= QUADRATIC_LIMIT:
+        return 2 * batch * length * length * (state + features)
+    chunks = -(-length // chunk)
+    inside = 2 * batch * chunks * chunk * chunk * (state + features)
+    between = 2 * 2 * batch * (chunks - 1) * chunk * state * features
+    return inside + between

@@ -1,0 +1,224 @@
+"""ECG-RAMBA: morphology, rhythm and signal, fused and read by a bidirectional Mamba-2.
+
+Data flow of one window::
+
+    signal      -> lead gate -> multi-scale tokenizer -------------> signal tokens ----+
+    MiniRocket  -> one token a dilation group -> Perceiver --------> morphology tokens -+-> cross-attention, both ways
+    HRV + flags -> Linear, GELU ------------------------------------> rhythm token ----- appended
+    [signal | morphology | rhythm] -> LayerNorm, Linear, GELU -> latents attend to it ("latents"), or as it is ("tokens")
+    -> bidirectional Mamba-2 blocks -> LayerNorm, mean over tokens -> Linear -> logits
+
+A stream that is switched off has neither tokens nor parameters. Module names are those of the published checkpoints.
+
+Reference: Nguyen and Tran 2025, "ECG-RAMBA: Zero-Shot ECG Generalization by Morphology-Rhythm Disentanglement and
+Long-Range Modeling", arXiv:2512.23347.
+
+Shape suffixes: B batch, L tokens, M latents, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.models import Batch, InputShape, ModelSpec
+from ecg_ramba.nn.attention import Attention
+from ecg_ramba.nn.dropout import Dropout
+from ecg_ramba.nn.fusion import CrossAttentionFusion
+from ecg_ramba.nn.inputs import masked_mean, token_mask, visible_rhythm, visible_signal
+from ecg_ramba.nn.lead_gate import LeadGate
+from ecg_ramba.nn.mamba import BiMambaBlock
+from ecg_ramba.nn.perceiver import GroupProjection, Perceiver, feed_forward
+from ecg_ramba.nn.tokenizer import MultiScaleTokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class EcgRambaConfig:
+    """Which parts there are, and their sizes.
+
+    Parameters
+    ----------
+    use_signal, use_morphology, use_rhythm : bool
+        The three streams; at least one.
+    lead_gate : bool
+        Learned gate per lead in front of the tokenizer.
+    backbone_sequence : {"latents", "tokens"}
+        What Mamba scans: learned latents that have attended to all tokens (as published), or the ordered signal,
+        morphology and rhythm tokens themselves.
+    d_model, layers, tokens, latents, heads : int
+        Width, Mamba blocks, signal tokens, latents of both Perceivers, attention heads.
+    d_state, d_conv, expand, headdim : int
+        Of the Mamba-2 mixers.
+    gate_width : int
+        Of the lead gate: a lead is summarised by four times as many values.
+    dropout, token_dropout, attention_dropout, head_dropout : float
+        In the Mamba blocks; in tokenizer and rhythm token; on the attention weights of fusion and final Perceiver
+        (none in ``small``: a CPU has no fused attention with dropout); before the last layer.
+    backend : str
+        Of the scan, see :func:`ecg_ramba.nn.ssd.ssd`.
+    """
+
+    use_signal: bool = True
+    use_morphology: bool = True
+    use_rhythm: bool = True
+    lead_gate: bool = True
+    backbone_sequence: Literal["latents", "tokens"] = "latents"
+    d_model: int = 384
+    layers: int = 16
+    tokens: int = 625
+    latents: int = 64
+    heads: int = 8
+    d_state: int = 64
+    d_conv: int = 4
+    expand: int = 2
+    headdim: int = 64
+    gate_width: int = 64
+    dropout: float = 0.3
+    token_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    head_dropout: float = 0.2
+    backend: str = "auto"
+
+    def __post_init__(self):
+        if not (self.use_signal or self.use_morphology or self.use_rhythm):
+            raise UserError("ecg_ramba needs at least one stream; switch on use_signal, use_morphology or use_rhythm")
+        if self.backbone_sequence not in ("latents", "tokens"):
+            raise UserError(f"backbone_sequence is 'latents' or 'tokens', not {self.backbone_sequence!r}")
+
+
+class EcgRamba(nn.Module):
+    """The network; see the module's text.
+
+    Parameters
+    ----------
+    config : EcgRambaConfig
+        Parts and sizes.
+    shape : InputShape
+        Sizes of the inputs and number of classes.
+    """
+
+    def __init__(self, config: EcgRambaConfig, shape: InputShape):
+        super().__init__()
+        self.config = config
+        d = config.d_model
+        if config.use_signal:
+            if config.lead_gate:
+                self.spatial_attn = LeadGate(shape.leads, config.gate_width)
+            self.tok = MultiScaleTokenizer(shape.leads, d, config.tokens, config.token_dropout)
+        if config.use_morphology:
+            projection = GroupProjection(shape.components, d)
+            self.rocket_perceiver = Perceiver(projection, d, config.latents, config.heads)
+        if config.use_rhythm:
+            self.hrv_proj = nn.Sequential(nn.Linear(2 * shape.rhythm, d), nn.GELU(), Dropout(config.token_dropout))
+        if config.use_signal and config.use_morphology:
+            self.cross_fusion = CrossAttentionFusion(d, config.heads, config.attention_dropout)
+        self.feature_proj = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.GELU())
+        if config.backbone_sequence == "latents":
+            self.final_latents = nn.Parameter(torch.randn(1, config.latents, d) * 0.02)
+            self.final_cross_attn = Attention(d, config.heads, config.attention_dropout)
+            self.final_self_attn = Attention(d, config.heads, config.attention_dropout)
+            self.final_norm1, self.final_norm2, self.final_norm3 = (nn.LayerNorm(d) for _ in range(3))
+            self.final_ffn = feed_forward(d)
+        mixer = {
+            "d_state": config.d_state,
+            "d_conv": config.d_conv,
+            "expand": config.expand,
+            "headdim": config.headdim,
+            "backend": config.backend,
+        }
+        self.layers = nn.ModuleList(BiMambaBlock(d, dropout=config.dropout, **mixer) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(d)
+        self.head = nn.Sequential(Dropout(config.head_dropout), nn.Linear(d, shape.classes))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, classes) of a batch of windows."""
+        return self.head(self.embed(batch))
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The window's representation in front of the last layer, (B, d_model)."""
+        x_BLD, valid_BL = self._sequence(batch)
+        if self.config.backbone_sequence == "latents":
+            x_BLD, valid_BL = self._read_into_latents(x_BLD, valid_BL), None
+        for layer in self.layers:
+            x_BLD = layer(x_BLD, valid_BL)
+        return masked_mean(self.norm(x_BLD), valid_BL)
+
+    def _sequence(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """All tokens of the streams there are, in order, and which of them hold something."""
+        parts, valid_BL = [], None
+        if self.config.use_signal:
+            valid_BL = token_mask(batch, self.config.tokens)
+            x_BET = visible_signal(batch)
+            if self.config.lead_gate:
+                x_BET = self.spatial_attn(x_BET, batch.leads)
+            parts.append(self.tok(x_BET, valid_BL))
+        if self.config.use_morphology:
+            parts.append(self.rocket_perceiver(batch.morphology))
+        if len(parts) == 2:
+            parts = [self.cross_fusion(*parts, valid_BL)]
+        if self.config.use_rhythm:
+            parts.append(self.hrv_proj(visible_rhythm(batch))[:, None])
+        x_BLD = self.feature_proj(torch.cat(parts, dim=1))
+        if valid_BL is not None:
+            valid_BL = F.pad(valid_BL, (0, x_BLD.shape[1] - valid_BL.shape[1]), value=True)
+        return x_BLD, valid_BL
+
+    def _read_into_latents(self, x_BLD: Tensor, valid_BL: Tensor | None) -> Tensor:
+        latents_BMD = self.final_latents.expand(len(x_BLD), -1, -1)
+        latents_BMD = latents_BMD + self.final_cross_attn(self.final_norm1(latents_BMD), x_BLD, valid_BL)
+        latents_BMD = latents_BMD + self.final_self_attn(self.final_norm2(latents_BMD))
+        return latents_BMD + self.final_ffn(self.final_norm3(latents_BMD))
+
+
+def profile(name: str) -> EcgRambaConfig:
+    """The configuration of a profile: ``full`` is the paper's size, ``small`` is for two CPU cores."""
+    if name == "full":
+        return EcgRambaConfig()
+    if name == "small":
+        return EcgRambaConfig(
+            d_model=64,
+            layers=2,
+            tokens=157,
+            latents=32,
+            d_state=32,
+            headdim=32,
+            gate_width=16,
+            dropout=0.1,
+            attention_dropout=0.0,
+        )
+    raise UserError(f"ecg_ramba has no profile {name!r}; there are: small, full")
+
+
+def streams(config: EcgRambaConfig) -> frozenset[str]:
+    """The streams this configuration reads."""
+    used = {"signal": config.use_signal, "morphology": config.use_morphology, "rhythm": config.use_rhythm}
+    return frozenset(name for name, on in used.items() if on)
+
+
+def search_space(trial, config: EcgRambaConfig) -> EcgRambaConfig:
+    """Dropout, state size, depth and number of latents, around the given configuration."""
+    return replace(
+        config,
+        dropout=trial.suggest_float("dropout", 0.0, 0.4),
+        head_dropout=trial.suggest_float("head_dropout", 0.0, 0.4),
+        d_state=trial.suggest_categorical("d_state", [16, 32, 64]),
+        layers=trial.suggest_int("layers", max(1, config.layers // 2), config.layers + config.layers // 2),
+        latents=trial.suggest_categorical("latents", [16, 32, 64]),
+    )
+
+
+SPEC = ModelSpec(
+    name="ecg_ramba",
+    title="ECG-RAMBA",
+    reference="Nguyen and Tran 2025, arXiv:2512.23347",
+    kind="network",
+    profile=profile,
+    streams=streams,
+    build=EcgRamba,
+    search_space=search_space,
+)

@@ -1,0 +1,213 @@
+"""State-space duality (SSD): the scan at the core of Mamba-2, in portable torch.
+
+Per head, with a scalar decay rate A < 0 and a step size dt >= 0::
+
+    h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t        (state, P x N)
+    y_t = C_t h_t + D x_t
+
+Three forms of one function: :func:`ssd_recurrent`, the definition written as a loop (slow, the oracle of the tests);
+a quadratic form, one masked matrix product, for short sequences; a chunked form, quadratic inside a chunk and
+recurrent between chunks, whose cost is linear in length. All exponents that are ever taken are <= 0, so nothing
+overflows, however large dt A is.
+
+Reference: Dao and Gu 2024, "Transformers are SSMs", arXiv:2405.21060.
+
+Shape suffixes: B batch, L length, H heads, P head width, N state size, K chunks, Q positions in a chunk (S: the same
+as Q, as the source of a product), F = H P features.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK = 64
+"""Positions in a chunk of the chunked form."""
+
+QUADRATIC_LIMIT = 128
+"""Up to this length the single quadratic form is as fast as anything."""
+
+BACKENDS = ("auto", "torch", "quadratic", "chunked", "recurrent")
+"""``auto`` takes the best that is there; ``torch`` the quadratic or the chunked form by length; the rest are forms."""
+
+
+def ssd(
+    x_BLHP: Tensor,
+    dt_BLH: Tensor,
+    A_H: Tensor,
+    B_BLN: Tensor,
+    C_BLN: Tensor,
+    D_H: Tensor | None = None,
+    *,
+    valid_BL: Tensor | None = None,
+    backend: str = "auto",
+    chunk: int = CHUNK,
+) -> Tensor:
+    """The selective scan ``y = C h + D x``, ``h = exp(dt A) h + dt B x``.
+
+    Parameters
+    ----------
+    x_BLHP : Tensor
+        Input, (batch, length, heads, head width).
+    dt_BLH : Tensor
+        Step sizes, >= 0 (after the softplus).
+    A_H : Tensor
+        Decay rate of each head, < 0.
+    B_BLN, C_BLN : Tensor
+        Input and output projections of the state, shared by all heads (one group).
+    D_H : Tensor, optional
+        Skip weight of each head.
+    valid_BL : Tensor of bool, optional
+        False at padding: such a position neither decays the state nor adds to it, whatever it holds.
+    backend : str
+        One of :data:`BACKENDS`.
+    chunk : int
+        Chunk length of the chunked form.
+
+    Returns
+    -------
+    Tensor
+        y_BLHP in the dtype of ``x_BLHP``. At padding its value means nothing.
+
+    Raises
+    ------
+    ValueError
+        On a wrong rank, sizes that disagree, length 0 or an unknown backend.
+    """
+    _check(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H, valid_BL)
+    if backend not in BACKENDS:
+        raise ValueError(f"no SSD backend is called {backend!r}; there are: {', '.join(BACKENDS)}")
+    if chunk < 1:
+        raise ValueError(f"a chunk holds at least one position, got {chunk}")
+    if valid_BL is not None:
+        dt_BLH = dt_BLH.masked_fill(~valid_BL[..., None], 0.0)
+        x_BLHP = x_BLHP.masked_fill(~valid_BL[..., None, None], 0.0)
+        B_BLN = B_BLN.masked_fill(~valid_BL[..., None], 0.0)
+    if backend == "recurrent":
+        return ssd_recurrent(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H)
+    short = x_BLHP.shape[1] <= QUADRATIC_LIMIT
+    form = backend if backend in ("quadratic", "chunked") else "quadratic" if short else "chunked"
+    # exp() underflows to 0 beyond this: the clamp changes no value and keeps sums finite and their rounding small
+    floor = -750.0 if x_BLHP.dtype == torch.float64 else -104.0
+    a_BLH = (dt_BLH * A_H).clamp_min(floor)
+    xdt_BLHP = x_BLHP * dt_BLH[..., None].to(x_BLHP.dtype)
+    if form == "quadratic":
+        y_BLHP = _quadratic(xdt_BLHP, a_BLH, B_BLN, C_BLN)
+    else:
+        y_BLHP = _chunked(xdt_BLHP, a_BLH, B_BLN, C_BLN, chunk)
+    if D_H is not None:
+        y_BLHP = torch.addcmul(y_BLHP, x_BLHP, D_H[:, None].to(x_BLHP.dtype))
+    return y_BLHP.to(x_BLHP.dtype)
+
+
+def ssd_recurrent(
+    x_BLHP: Tensor, dt_BLH: Tensor, A_H: Tensor, B_BLN: Tensor, C_BLN: Tensor, D_H: Tensor | None = None
+) -> Tensor:
+    """The scan as its definition reads, one position after the other; any dtype. Slow; everything is tested against it.
+
+    Parameters and result are those of :func:`ssd`.
+    """
+    batch, length, heads, width = x_BLHP.shape
+    h_BHPN = x_BLHP.new_zeros(batch, heads, width, B_BLN.shape[-1])
+    out = []
+    for t in range(length):
+        decay_BH = torch.exp(dt_BLH[:, t] * A_H)
+        xdt_BHP = x_BLHP[:, t] * dt_BLH[:, t, :, None]
+        h_BHPN = decay_BH[..., None, None] * h_BHPN + xdt_BHP[..., None] * B_BLN[:, t, None, None, :]
+        out.append(torch.einsum("bhpn,bn->bhp", h_BHPN, C_BLN[:, t]))
+    y_BLHP = torch.stack(out, dim=1)
+    return y_BLHP if D_H is None else y_BLHP + x_BLHP * D_H[:, None]
+
+
+class _Decay(torch.autograd.Function):
+    """exp(s_q - s_s) for s <= q, else 0, from running sums s.
+
+    The sums come in float64 and are split into a float32 value and its remainder, so that a small difference of two
+    large sums stays exact without a quadratic array in float64. One quadratic array is kept for the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx, sums_Q: Tensor, upper_QS: Tensor, dtype: torch.dtype) -> Tensor:
+        high_Q = sums_Q.to(upper_QS.dtype)
+        decay_QS = high_Q[..., :, None] - high_Q[..., None, :]
+        if high_Q.dtype != sums_Q.dtype:
+            rest_Q = (sums_Q - high_Q).to(high_Q.dtype)
+            decay_QS.add_(rest_Q[..., :, None]).sub_(rest_Q[..., None, :])
+        decay_QS = decay_QS.add_(upper_QS).exp_().to(dtype)
+        ctx.save_for_backward(decay_QS)
+        ctx.sums_dtype = sums_Q.dtype
+        return decay_QS
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_QS: Tensor):
+        (decay_QS,) = ctx.saved_tensors
+        grad_QS = grad_QS * decay_QS
+        return (grad_QS.sum(-1) - grad_QS.sum(-2)).to(ctx.sums_dtype), None, None
+
+
+def _decay(sums_Q: Tensor, dtype: torch.dtype) -> Tensor:
+    length = sums_Q.shape[-1]
+    work = torch.float64 if dtype == torch.float64 else torch.float32
+    upper_QS = torch.full((length, length), -torch.inf, dtype=work, device=sums_Q.device).triu_(1)
+    return _Decay.apply(sums_Q, upper_QS, dtype)
+
+
+def _quadratic(xdt_BLHP: Tensor, a_BLH: Tensor, B_BLN: Tensor, C_BLN: Tensor) -> Tensor:
+    """One masked product: y = (decay * C B^T) (dt x)."""
+    sums_BHL = a_BLH.transpose(1, 2).double().cumsum(-1)
+    scores_BLS = C_BLN @ B_BLN.transpose(1, 2)
+    weights_BHLS = _decay(sums_BHL, scores_BLS.dtype) * scores_BLS[:, None]
+    return (weights_BHLS @ xdt_BLHP.transpose(1, 2).to(weights_BHLS.dtype)).transpose(1, 2)
+
+
+def _chunked(xdt_BLHP: Tensor, a_BLH: Tensor, B_BLN: Tensor, C_BLN: Tensor, chunk: int) -> Tensor:
+    """Quadratic inside chunks, a recurrence over one state a chunk between them."""
+    batch, length, heads, width = xdt_BLHP.shape
+    chunks = -(-length // chunk)
+    pad = chunks * chunk - length
+    if pad:
+        # a padded position decays nothing (a = 0) and adds nothing (x = 0)
+        xdt_BLHP = F.pad(xdt_BLHP, (0, 0, 0, 0, 0, pad))
+        a_BLH, B_BLN, C_BLN = (F.pad(v, (0, 0, 0, pad)) for v in (a_BLH, B_BLN, C_BLN))
+    xdt_BKQHP = xdt_BLHP.reshape(batch, chunks, chunk, heads, width)
+    B_BKQN, C_BKQN = (v.reshape(batch, chunks, chunk, -1) for v in (B_BLN, C_BLN))
+    sums_BKHQ = a_BLH.reshape(batch, chunks, chunk, heads).transpose(2, 3).double().cumsum(-1)
+    dtype = xdt_BLHP.dtype
+
+    scores_BKQS = C_BKQN @ B_BKQN.transpose(2, 3)
+    weights_BKHQS = _decay(sums_BKHQ, scores_BKQS.dtype) * scores_BKQS[:, :, None]
+    y_BKQHP = (weights_BKHQS @ xdt_BKQHP.transpose(2, 3).to(weights_BKHQS.dtype)).transpose(2, 3)
+    if chunks > 1:
+        # what a chunk adds to the state by its end, all heads in one product
+        to_end_BKQH = (sums_BKHQ[..., -1:] - sums_BKHQ).exp().to(dtype).transpose(2, 3)
+        weighted_BKQF = (xdt_BKQHP * to_end_BKQH[..., None]).flatten(3)
+        added_BKNF = B_BKQN[:, :-1].transpose(2, 3) @ weighted_BKQF[:, :-1]
+        whole_BKF = sums_BKHQ[..., -1].exp().to(dtype).repeat_interleave(width, dim=-1)
+        state_BNF, states = added_BKNF[:, 0], []
+        for k in range(1, chunks):
+            states.append(state_BNF)
+            if k < chunks - 1:
+                state_BNF = torch.addcmul(added_BKNF[:, k], whole_BKF[:, k, None], state_BNF)
+        carried_BKQF = C_BKQN[:, 1:] @ torch.stack(states, dim=1)
+        since_start_BKQH = sums_BKHQ[:, 1:].exp().to(dtype).transpose(2, 3)
+        carried_BKQHP = carried_BKQF.unflatten(3, (heads, width)) * since_start_BKQH[..., None]
+        y_BKQHP = torch.cat([y_BKQHP[:, :1], y_BKQHP[:, 1:] + carried_BKQHP], dim=1)
+    return y_BKQHP.reshape(batch, chunks * chunk, heads, width)[:, :length]
+
+
+def _check(x, dt, A, B, C, D, valid) -> None:
+    if x.ndim != 4:
+        raise ValueError(f"x has the shape (batch, length, heads, head width), got {tuple(x.shape)}")
+    batch, length, heads, _ = x.shape
+    if length == 0:
+        raise ValueError("a sequence of length 0 cannot be scanned")
+    if dt.shape != (batch, length, heads):
+        raise ValueError(f"dt has the shape {(batch, length, heads)}, got {tuple(dt.shape)}")
+    if B.ndim != 3 or B.shape[:2] != (batch, length) or C.shape != B.shape:
+        raise ValueError(f"B and C have the shape ({batch}, {length}, state), got {tuple(B.shape)}, {tuple(C.shape)}")
+    if A.shape != (heads,) or (D is not None and D.shape != (heads,)):
+        raise ValueError(f"A and D hold one value for each of {heads} heads")
+    if valid is not None and (valid.shape != (batch, length) or valid.dtype != torch.bool):
+        raise ValueError(f"valid is bool of shape {(batch, length)}, got {valid.dtype} {tuple(valid.shape)}")

@@ -1,0 +1,96 @@
+"""Multi-scale convolutional tokenizer: from the signal to a fixed number of ordered tokens.
+
+ConvNeXt block: Liu et al. 2022, arXiv:2201.03545, in one dimension.
+
+Shape suffixes: B batch, E leads, T samples, C channels, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecg_ramba.nn.depthwise import depthwise_conv
+from ecg_ramba.nn.dropout import Dropout
+
+SCALES = {"fine": ((3, 2), (3, 2)), "medium": ((7, 4), (5, 2)), "coarse": ((15, 8), (7, 2))}
+"""Per branch, kernel and stride of its two convolutions."""
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels, parameters shaped for (B, C, L); acts on channels-last input."""
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+        self.eps = eps
+
+    def forward(self, x_BLC: Tensor) -> Tensor:
+        """(B, L, C) -> the same."""
+        return F.layer_norm(x_BLC, x_BLC.shape[-1:], self.gamma.flatten(), self.beta.flatten(), self.eps)
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution (7), channel norm, a feed-forward layer (4x), residual; padding stays zero for it."""
+
+    def __init__(self, width: int, dropout: float = 0.0):
+        super().__init__()
+        self.dwconv = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
+        self.norm = ChannelNorm(width)
+        self.pwconv1 = nn.Linear(width, 4 * width)
+        self.pwconv2 = nn.Linear(4 * width, width)
+        self.drop = Dropout(dropout)
+
+    def forward(self, x_BLD: Tensor, valid_BL: Tensor | None = None) -> Tensor:
+        """(B, L, width) -> the same."""
+        h_BLD = x_BLD if valid_BL is None else x_BLD.masked_fill(~valid_BL[..., None], 0.0)
+        h_BLD = self.norm(depthwise_conv(h_BLD, self.dwconv.weight, self.dwconv.bias, left=3))
+        return x_BLD + self.drop(self.pwconv2(F.gelu(self.pwconv1(h_BLD))))
+
+
+class MultiScaleTokenizer(nn.Module):
+    """Three branches of strided convolutions, pooled to one length, concatenated, mixed, and two ConvNeXt blocks.
+
+    Parameters
+    ----------
+    leads : int
+        Input leads.
+    width : int
+        Width of a token; a branch has a third of it.
+    tokens : int
+        Number of tokens, whatever the number of samples.
+    dropout : float
+        In the ConvNeXt blocks.
+    """
+
+    def __init__(self, leads: int, width: int, tokens: int, dropout: float = 0.1):
+        super().__init__()
+        channels = width // len(SCALES)
+        if channels < 1 or tokens < 1:
+            raise ValueError(f"the tokenizer needs a width of at least 3 and one token, got {width} and {tokens}")
+        self.tokens = tokens
+        for name, (first, second) in SCALES.items():
+            self.add_module(
+                name,
+                nn.Sequential(
+                    *_convolution(leads, channels, *first),
+                    *_convolution(channels, channels, *second),
+                ),
+            )
+        self.proj = nn.Conv1d(channels * len(SCALES), width, 1)
+        self.blocks = nn.Sequential(ConvNeXtBlock(width, dropout), ConvNeXtBlock(width, dropout))
+
+    def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None) -> Tensor:
+        """Signal (B, leads, T) -> tokens (B, L, width); tokens that ``valid_BL`` marks False reach no other."""
+        pooled = [F.adaptive_avg_pool1d(getattr(self, name)(x_BET), self.tokens) for name in SCALES]
+        h_BLD = F.linear(torch.cat(pooled, dim=1).transpose(1, 2), self.proj.weight[..., 0], self.proj.bias)
+        for block in self.blocks:
+            h_BLD = block(h_BLD, valid_BL)
+        return h_BLD
+
+
+def _convolution(channels_in: int, channels: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv1d(channels_in, channels, kernel, stride, kernel // 2)
+    return convolution, nn.BatchNorm1d(channels), nn.GELU()

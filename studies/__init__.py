@@ -1,0 +1,1 @@
+"""Named studies: Optuna search."""

@@ -1,0 +1,65 @@
+"""``nox -s studies``: named studies beside the main table."""
+
+import sys
+
+from ecg_ramba.harness.options import (
+    Parser,
+    add_suite_options,
+    add_tracking_options,
+    positive,
+    run_command,
+    suite_config,
+)
+
+
+def parser() -> Parser:
+    """The command line of the studies."""
+    made = Parser(prog="python -m studies", description=__doc__)
+    studies = made.add_subparsers(title="studies", metavar="STUDY", required=True, parser_class=Parser)
+    search = studies.add_parser("search", help="Optuna search of a model's settings on the inner source validation")
+    search.add_argument("model", metavar="MODEL", help="a registered model, for example ecg_ramba")
+    search.add_argument("--trials", type=positive, default=20, metavar="N", help="trials a fold (default 20)")
+    add_suite_options(search, targets=False)
+    add_tracking_options(search)
+    search.set_defaults(run=run_search)
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m studies``."""
+    options = parser().parse_args(argv)
+    return run_command(lambda: options.run(options))
+
+
+def run_search(options) -> None:
+    """Search, save the best configurations, log the trials."""
+    from ecg_ramba.files import read_json
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.harness.tracking import check_tracking
+    from studies.search import log_search, search
+
+    options.target = []
+    if not options.no_tracking:
+        check_tracking(options.tracking)
+    workers = options.workers or default_workers()
+    path, found = search(
+        options.model, suite_config(options), options.trials, options.data, options.out, workers, Progress()
+    )
+    content = read_json(path)
+    for study in found:
+        best = study["best"]
+        changes = ", ".join(f"{k}={v}" for k, v in best["config"].items()) or "the profile as it is"
+        print(
+            f"fold {study['fold']}: best inner log loss {best['loss']:.4f} in {len(study['trials'])} trials: {changes}"
+        )
+    if content["synthetic"]:
+        print("searched on SYNTHETIC recordings: says nothing of patients")
+    if not options.no_tracking:
+        log_search(options.model, found, path, content["synthetic"], options.tracking)
+    print(f"best configuration: {path}")
+    print(f"use it: nox -s ablations -- --config {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Fixtures that several rooms share."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecg_ramba.data.labels import PAPER27
+from ecg_ramba.data.store import Prepared, records_digest
+from ecg_ramba.signal import SEGMENT
+
+
+def make_prepared(
+    labels,
+    *,
+    name="toy",
+    subjects=None,
+    n_segments=None,
+    episodes=None,
+    superclasses=None,
+    strat_fold=None,
+    annotated=PAPER27,
+    hospitals=None,
+    seed=0,
+) -> Prepared:
+    """A prepared data set of noise, in memory (synthetic), with the labels that a test gives."""
+    rng = np.random.default_rng(seed)
+    n = len(labels)
+    counts = n_segments or [1] * n
+    total = sum(counts)
+    hospitals = hospitals or [""] * n
+    segments = rng.normal(size=(total, 12, SEGMENT)).astype(np.float32)
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    records = pd.DataFrame(
+        {
+            "record": [f"{name}{i:03d}" for i in range(n)],
+            "subject": [str(s) for s in (subjects or range(n))],
+            "subject_known": True,
+            "publisher": name,
+            "publisher_id": [f"{name}{i}" for i in range(n)],
+            "hospital": hospitals,
+            "labels": [tuple(sorted(x)) for x in labels],
+            "labelled": True,
+            "superclasses": superclasses or [()] * n,
+            "episodes": [None] * n if episodes is None else [json.dumps(e) for e in episodes],
+            "paced": False,
+            "strat_fold": strat_fold or [0] * n,
+            "n_segments": counts,
+            "first_segment": first,
+            "signal_digest": [f"{name}-{seed}-{i}" for i in range(n)],
+            "store_key": "toy",
+        }
+    )
+    start = np.concatenate([10.0 * np.arange(c) for c in counts])
+    return Prepared(
+        name=name,
+        folder=Path(),
+        synthetic=True,
+        derived=False,
+        annotated=annotated if isinstance(annotated, dict) else {h: frozenset(annotated) for h in set(hospitals)},
+        records=records,
+        segments=segments,
+        leads=np.ones((total, 12), dtype=bool),
+        valid=np.full(total, SEGMENT, dtype=np.int32),
+        start=start,
+        rhythm=rng.normal(size=(total, 30)),
+        refused=[],
+        digest=records_digest(records),
+    )
+
+
+@pytest.fixture(scope="session")
+def prepared_toy():
+    """The maker of toy data sets."""
+    return make_prepared

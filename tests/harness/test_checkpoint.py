@@ -1,0 +1,167 @@
+"""Checkpoints: the same predictions after a round trip; damaged, foreign and hostile files are refused."""
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from ecg_ramba.errors import CheckpointError, LeakageError
+from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.harness.cells import probabilities
+from ecg_ramba.harness.checkpoint import load_fold_model
+from ecg_ramba.harness.suite import cache_dir
+from ecg_ramba.harness.trained import (
+    evaluation_folder,
+    held_out,
+    load_models,
+    predict_record,
+    publish_models,
+    read_recording,
+)
+
+
+@pytest.fixture(scope="module")
+def published(run_tiny, tmp_path_factory):
+    """A trained suite and its published models."""
+    out = tmp_path_factory.mktemp("runs")
+    result = run_tiny(out, ("ecg_ramba",))
+    paths = publish_models(result.context, result.cells["ecg_ramba"], out / "models", None)
+    return result, paths
+
+
+def test_names_and_checksums(published):
+    _, paths = published
+    assert [p.name for p in paths] == ["fold1_best.pt", "fold2_best.pt"]
+    lines = (paths[0].parent / "SHA256SUMS").read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["fold1_best.pt", "fold2_best.pt"]
+
+
+def test_round_trip_predicts_the_stored_probabilities(published):
+    import pandas as pd
+
+    result, paths = published
+    model = load_fold_model(paths[0])
+    data, table = result.context.targets[1], result.context.target_tables[1]
+    p = probabilities(model, data, table, np.arange(len(table)), None)
+    stored = pd.read_parquet(result.folder / "variants/ecg_ramba/windows.parquet")
+    stored = stored[(stored["dataset"] == data.name) & (stored["fold"] == 1)]
+    assert np.allclose(p, stored[list(model.classes)].to_numpy(), atol=1e-6, equal_nan=True)
+
+
+def test_predicting_a_file_equals_scoring_it_as_a_target(published, cohort):
+    import pandas as pd
+
+    from ecg_ramba.evaluation.pooling import Pooling, pool
+
+    result, paths = published
+    models = load_models(paths)
+    table = predict_record(models, read_recording(cohort / "synthetic-third" / "SYNT00003.hea")).set_index("class")
+    stored = pd.read_parquet(result.folder / "variants/ecg_ramba/windows.parquet")
+    stored = stored[stored["record"] == "SYNT00003"].groupby("start")[["AF", "TInv"]].mean()
+    for c in ("AF", "TInv"):
+        expected = pool(stored[c].to_numpy(), [0], Pooling())[0]
+        assert np.isclose(table.loc[c, "probability"], expected, atol=1e-5)
+        assert table.loc[c, "fold_min"] <= table.loc[c, "fold_max"]
+    assert table.loc["LAD", "folds"] == 0
+    assert np.isnan(table.loc["LAD", "probability"])
+
+
+def test_evaluation_of_a_checkpoint_scores_only_what_it_never_saw(published, tmp_path):
+    result, paths = published
+    models = load_models(paths[:1])
+    context = result.context
+    rows = held_out(models[0], context.source.records)
+    assert rows.tolist() == context.folds[0].held_out.tolist()
+    folder = evaluation_folder(models, context.source, list(context.targets), tmp_path, cache_dir(tmp_path), "test")
+    found = evaluate(folder)
+    assert len(found.summary)
+    trained_on = context.source.subset(context.folds[0].train)
+    with pytest.raises(LeakageError, match="nothing is held out"):
+        evaluation_folder(models, trained_on, [], tmp_path, cache_dir(tmp_path), "test")
+
+
+class Hostile:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (eval, ("__import__('pathlib').Path('owned').write_text('x')",))
+
+
+def hostile_zip():
+    buffer = io.BytesIO()
+    torch.save({"format": "ecg-ramba-fold-1", "about": Hostile()}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a readable checkpoint"),
+        (b"hello, this is text", "refused|not a readable checkpoint"),
+        (pickle.dumps(Hostile()), "refused|not a readable checkpoint"),
+        (hostile_zip(), "refused"),
+    ],
+    ids=["empty", "text", "pickle with code", "torch file with code"],
+)
+def test_files_that_are_no_checkpoint_are_refused_and_run_nothing(tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_fold_model(path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_foreign_torch_file_is_refused(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({"state_dict": {"layer.weight": torch.zeros(3)}}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of this suite"):
+        load_fold_model(path)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(CheckpointError, match="ecg-ramba train"):
+        load_fold_model(tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint found"):
+        load_models([])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other weights", "not finite", "unknown setting"])
+def test_damage_inside_is_refused(published, tmp_path, damage):
+    _, paths = published
+    path = tmp_path / "model.pt"
+    if damage == "truncated":
+        path.write_bytes(paths[0].read_bytes()[:-5000])
+    else:
+        content = torch.load(paths[0], weights_only=True)
+        name = next(k for k, v in content["weights"].items() if v.is_floating_point())
+        if damage == "other weights":
+            content["weights"][name] = torch.zeros(1)
+        elif damage == "not finite":
+            content["weights"][name] = content["weights"][name] * float("nan")
+        else:
+            content["about"] = content["about"].replace('"use_rhythm"', '"use_rythm"')
+        torch.save(content, path)
+    with pytest.raises(CheckpointError):
+        load_fold_model(path)
+
+
+def test_a_file_that_differs_from_its_checksum_is_refused(published, tmp_path):
+    _, paths = published
+    for p in [*paths, paths[0].parent / "SHA256SUMS"]:
+        (tmp_path / p.name).write_bytes(p.read_bytes())
+    load_models([tmp_path / "fold1_best.pt"])
+    (tmp_path / "fold1_best.pt").write_bytes((tmp_path / "fold2_best.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="differs from its checksum"):
+        load_models([tmp_path / "fold1_best.pt"])
+
+
+def test_checkpoints_hold_no_code(published):
+    _, paths = published
+    with zipfile.ZipFile(paths[0]) as z:
+        (name,) = (n for n in z.namelist() if n.endswith("data.pkl"))
+        opcodes = {op.name for op, _, _ in __import__("pickletools").genops(z.read(name))}
+    assert "INST" not in opcodes

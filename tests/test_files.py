@@ -1,0 +1,81 @@
+"""Files are whole or absent, and damage is noticed."""
+
+import json
+
+import pytest
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.files import MARKER, building, is_complete, read_json, write_atomic, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        write_atomic(path, fail)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_there_only_when_complete(tmp_path):
+    folder = tmp_path / "cell"
+    with pytest.raises(RuntimeError), building(folder) as temporary:
+        (temporary / "x").write_text("half")
+        raise RuntimeError("killed")
+    assert list(tmp_path.iterdir()) == []
+    with building(folder) as temporary:
+        (temporary / "x").write_text("whole")
+    assert is_complete(folder)
+
+
+@pytest.mark.parametrize("damage", ["change", "shorten", "remove", "marker", "no marker"])
+def test_damage_is_noticed_and_repaired(tmp_path, damage):
+    folder = tmp_path / "cell"
+    with building(folder) as temporary:
+        (temporary / "x").write_text("whole")
+    match damage:
+        case "change":
+            (folder / "x").write_text("whale")
+        case "shorten":
+            (folder / "x").write_text("w")
+        case "remove":
+            (folder / "x").unlink()
+        case "marker":
+            (folder / MARKER).write_text('{"files": ')
+        case "no marker":
+            (folder / MARKER).unlink()
+    assert not is_complete(folder)
+    with building(folder) as temporary:
+        (temporary / "x").write_text("again")
+    assert is_complete(folder)
+    assert (folder / "x").read_text() == "again"
+
+
+def test_a_complete_folder_is_not_replaced(tmp_path):
+    folder = tmp_path / "cell"
+    for text in ("first", "second"):
+        with building(folder) as temporary:
+            (temporary / "x").write_text(text)
+    assert (folder / "x").read_text() == "first"
+
+
+def test_json_that_is_missing_or_damaged_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"a\.json is missing"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match=r"a\.json is damaged"):
+        read_json(tmp_path / "a.json")
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [2], "b": 1}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_text(blocker / "a.txt", "x")
