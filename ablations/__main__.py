@@ -62,7 +62,8 @@ def run(options, argv: list[str]) -> int:
 
     from ecg_ramba.evaluation.config import EvaluationConfig
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.report import print_summary, write_report
+    from ecg_ramba.evaluation.report import write_report
+    from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.suite import run_suite

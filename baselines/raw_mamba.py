@@ -62,7 +62,7 @@ class RawMamba(nn.Module):
 def profile(name: str) -> RawMambaConfig:
     """``full`` has the blocks of ECG-RAMBA's paper, ``small`` those of its small profile."""
     check_profile("raw_mamba", name)
-    return RawMambaConfig() if name == "full" else RawMambaConfig(width=64, layers=2, d_state=32, headdim=32)
+    return RawMambaConfig() if name == "full" else RawMambaConfig(patch=50, width=64, layers=3, d_state=32)
 
 
 def search_space(trial, config: RawMambaConfig) -> RawMambaConfig:

@@ -94,7 +94,7 @@ class ResNet1d(nn.Module):
 def profile(name: str) -> ResNetConfig:
     """``full`` has the benchmark's widths, ``small`` fewer channels at the same depth."""
     check_profile("resnet1d", name)
-    return ResNetConfig() if name == "full" else ResNetConfig(widths=(32, 64, 128))
+    return ResNetConfig() if name == "full" else ResNetConfig(widths=(24, 48, 96, 128))
 
 
 def search_space(trial, config: ResNetConfig) -> ResNetConfig:

@@ -56,7 +56,7 @@ class PatchTransformer(nn.Module):
 def profile(name: str) -> TransformerConfig:
     """``full`` has about as many parameters as the Mamba backbone of ECG-RAMBA's paper, ``small`` is for two cores."""
     check_profile("transformer", name)
-    return TransformerConfig() if name == "full" else TransformerConfig(width=96, layers=3, heads=6)
+    return TransformerConfig() if name == "full" else TransformerConfig(patch=50, width=96, layers=3, heads=6)
 
 
 def search_space(trial, config: TransformerConfig) -> TransformerConfig:

@@ -121,14 +121,15 @@ def data_check(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ecg_ramba.data.check import check
-    from ecg_ramba.files import write_json
+    from ecg_ramba.data.check_text import render
+    from ecg_ramba.files import write_text
     from ecg_ramba.harness.progress import Progress
 
     with Progress().stage("read", unit="recordings") as report:
         found = check(options.folder, options.only, progress=report)
-    found.print(Console())
+    render(found, Console())
     if options.json:
-        write_json(options.json, found.to_json())
+        write_text(options.json, found.to_json())
     return 0
 
 
@@ -208,7 +209,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
     from ecg_ramba.data.registry import datasets
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.report import print_summary, write_report
+    from ecg_ramba.evaluation.report import write_report
+    from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.suite import cache_dir, check_writable, load_named
@@ -271,7 +273,8 @@ def report_command(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.report import print_summary, write_report
+    from ecg_ramba.evaluation.report import write_report
+    from ecg_ramba.evaluation.terminal import print_summary
 
     if not (options.run_dir / "suite.json").is_file():
         raise UserError(

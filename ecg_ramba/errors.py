@@ -25,6 +25,9 @@ class RecordError(UserError):
         self.path = str(path)
         self.cause = cause
 
+    def __reduce__(self):
+        return RecordError, (self.path, self.cause)
+
 
 class CheckpointError(UserError):
     """A model file that is damaged, foreign, or carries anything but tensors and plain values."""

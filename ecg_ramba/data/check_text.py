@@ -2,12 +2,12 @@
 
 from collections import Counter
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ecg_ramba.data.check import DataSetReport, Report, kind_of
-from ecg_ramba.data.labels import PAPER27
 
 SHOWN = 20
 """Refused files and groups of duplicates that are listed one by one; the JSON has them all."""
@@ -34,23 +34,27 @@ def _name(d: DataSetReport) -> str:
 
 
 def _datasets_table(report: Report) -> Table:
-    table = Table(title=f"Recordings in {escape(report.data_dir)}")
-    for column in ("data set", "records", "refused", "subjects", "Hz", "seconds", "hours", "dead leads", "unlabelled"):
-        table.add_column(column, justify="left" if column == "data set" else "right", overflow="fold")
-    table.add_column("none of the 27", justify="right")
+    unknown = any(not d.subjects_known for d in report.datasets)
+    table = Table(
+        title=f"Recordings in {escape(report.data_dir)}",
+        caption="* subject not known: each record stands for its own" if unknown else None,
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("data set", no_wrap=True)
+    for column in ("read", "refused", "subjects", "Hz", "seconds", "dead\nleads", "no\nlabel", "no\nclass"):
+        table.add_column(column, justify="right", no_wrap=True)
     refused = Counter(r.dataset for r in report.refused)
     for d in report.datasets:
-        seconds = (
-            f"{d.seconds_min:.1f}" if d.seconds_min == d.seconds_max else f"{d.seconds_min:.1f}-{d.seconds_max:.1f}"
-        )
+        lengths = (f"{d.seconds_min:.0f}", f"{d.seconds_max:.0f}")
         table.add_row(
             _name(d),
             str(d.records),
             str(refused[d.name]),
-            str(d.subjects) if d.subjects_known else f"{d.subjects} (not known)",
+            f"{d.subjects}{'' if d.subjects_known else '*'}",
             ", ".join(d.rates),
-            seconds,
-            f"{d.hours:.2f}",
+            "-".join(dict.fromkeys(lengths)),
             str(d.records_with_dead_leads),
             str(d.unlabelled),
             str(d.none_of_classes),
@@ -59,13 +63,12 @@ def _datasets_table(report: Report) -> Table:
 
 
 def _labels_table(report: Report) -> Table:
-    table = Table(title="Records with each of the 27 classes")
-    table.add_column("class")
+    table = Table(title="Records with each of the 27 classes", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("data set", no_wrap=True)
+    table.add_column("class and records")
     for d in report.datasets:
-        table.add_column(d.name, justify="right", overflow="fold")
-    for name in PAPER27:
-        if any(d.labels.get(name) for d in report.datasets):
-            table.add_row(name, *(str(d.labels.get(name, "")) for d in report.datasets))
+        most_first = sorted(d.labels.items(), key=lambda item: -item[1])
+        table.add_row(_name(d), ", ".join(f"{name} {n}" for name, n in most_first) or "none")
     return table
 
 

@@ -131,12 +131,16 @@ def beats(times: np.ndarray, person: Person, site: Site, seconds: float, *, wide
     repolarisation = np.array([0.6, 0.75, 0.3]) * person.t_wave * (-1 if inverted else 1)
     waves = [  # direction and height, centre and width in seconds
         (np.array([0.5, 0.85, 0.1]) * person.p_wave, -0.16, 0.020),
-        (main, 0.0, 0.028 if wide else 0.012),
-        (np.array([-0.2, -0.3, -0.8]) * 0.35, 0.075 if wide else 0.032, 0.026 if wide else 0.012),
+        (main * (0.85 if wide else 1.0), 0.0, 0.012),
         (repolarisation, 0.27, 0.045),
     ]
-    if not wide:
+    if (
+        wide
+    ):  # slurred, with a steep upstroke, so that R peaks are found as well as in a narrow complex
+        waves.append((main * 0.65, 0.038, 0.030))
+    else:
         waves.append((np.array([-0.2, -0.1, 0.6]) * 0.15, -0.030, 0.010))
+        waves.append((np.array([-0.2, -0.3, -0.8]) * 0.35, 0.032, 0.012))
     n = round(seconds * site.rate)
     directions = np.array([_DIPOLE[lead] for lead in base_leads(site)])
     out = np.zeros((len(directions), n))

@@ -202,18 +202,23 @@ def _notes(suite: Suite, contexts: dict[str, TaskContext], has_reference: bool) 
     notes = []
     if not has_reference:
         notes.append("The reference has no numbers in this run, so no differences are given.")
-    by_class: dict[str, list[int]] = {}
-    for entry in suite.info["untrained"]:
-        by_class.setdefault(entry["cls"], []).append(int(entry["fold"]))
-    for cls, folds in sorted(by_class.items()):
-        where = "any fold" if len(folds) == suite.n_folds else f"fold {', '.join(map(str, sorted(folds)))}"
-        notes.append(f"{cls} was not trained in {where}: too few positive subjects, or not annotated at the source.")
+    folds_of: dict[str, list[int]] = {}
+    for fold, cls in sorted(untrained(suite)):
+        folds_of.setdefault(cls, []).append(fold)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for cls, folds in sorted(folds_of.items()):
+        together.setdefault(tuple(folds), []).append(cls)
+    for folds, classes in sorted(together.items(), key=lambda item: -len(item[0])):
+        where = "any fold" if len(folds) == suite.n_folds else f"fold {', '.join(map(str, folds))}"
+        why = "too few positive subjects there, or not annotated by the source"
+        notes.append(f"Not trained in {where} ({why}): {', '.join(classes)}.")
     for context in contexts.values():
         task: Task = context.task
         for cls, s in context.support.items():
             if task.source and s.left_out:
+                folds = "fold" if s.left_out == 1 else "folds"
                 notes.append(
-                    f"{task.name}: {cls} is scored on {s.folds} folds; {s.left_out} hold only one outcome and are left out."
+                    f"{task.name}: {cls} is scored on {s.folds} folds; {s.left_out} {folds} without both outcomes."
                 )
             elif not task.source and 0 < s.folds < suite.n_folds:
                 notes.append(f"{task.name}: {cls} is predicted by {s.folds} of {suite.n_folds} fold models.")

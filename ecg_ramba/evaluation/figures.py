@@ -14,6 +14,7 @@ _STYLES = {
     "pooling": {"color": "#D55E00", "marker": "s"},
 }
 _GREY = "#767676"
+_REACH = 0.25
 _LABELS = {
     "reference": "reference",
     "trained": "retrained",
@@ -36,10 +37,17 @@ def _positions(rows: list[dict]) -> tuple[list[dict], list[float]]:
     return trained + pooled, heights
 
 
-def _point(axis, row: dict, y: float, value: float, low: float, high: float) -> None:
+def _point(axis, row: dict, y: float, values: tuple[float, float, float], limits: tuple[float, float]) -> None:
+    """A marker with its interval; an arrow at the edge where the value lies outside the axis."""
     style = _STYLES[_style(row)]
     color = style["color"]
+    value, low, high = values
     if not math.isfinite(value):
+        return
+    if not limits[0] <= value <= limits[1]:
+        left = value < limits[0]
+        at = limits[0] if left else limits[1]
+        axis.plot([at], [y], "<" if left else ">", markersize=7, color=color, clip_on=False, zorder=3)
         return
     bounded = math.isfinite(low)
     if bounded:
@@ -50,18 +58,19 @@ def _point(axis, row: dict, y: float, value: float, low: float, high: float) -> 
 
 def _panel(axis, block: Block, difference: bool) -> None:
     rows, heights = _positions(block.rows)
-    prefix = "diff" if difference else ""
     keys = ("diff", "diff_lo", "diff_hi") if difference else ("value", "lo", "hi")
+    limits = _limits(rows, keys, difference)
+    axis.set_xlim(*limits)
     side = axis.get_yaxis_transform()
     for row, y in zip(rows, heights, strict=True):
-        values = [row[k] for k in keys]
-        _point(axis, row, y, *values)
+        values = tuple(row[k] for k in keys)
+        _point(axis, row, y, values, limits)
         if row["status"] == "failed":
             text = "failed" if not difference else ""
         elif difference and row["reference"]:
             text = "reference"
         else:
-            text = bracketed(*values, sign=bool(prefix))
+            text = bracketed(*values, sign=difference)
         axis.text(1.02, y, text, transform=side, va="center", fontsize=8.5, family="DejaVu Sans Mono")
     axis.axvline(0 if difference else 0.5, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     reference = next((r["value"] for r in rows if r["reference"]), math.nan)
@@ -74,30 +83,39 @@ def _panel(axis, block: Block, difference: bool) -> None:
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.grid(axis="x", color="#E6E6E6", linewidth=0.7, zorder=0)
     axis.set_axisbelow(True)
-    axis.set_xlabel(
-        "difference in ROC-AUC from the reference (paired)" if difference else "ROC-AUC (0.5 = chance)", fontsize=9.5
-    )
-    if not difference:
-        axis.set_xlim(*_limits(rows))
+    name = "difference in ROC-AUC from the reference (paired)" if difference else "ROC-AUC (0.5 = chance)"
+    axis.set_xlabel(name, fontsize=9.5)
 
 
-def _limits(rows: list[dict]) -> tuple[float, float]:
-    """x limits of the ROC-AUC panel: always with chance, and room around the intervals."""
-    found = [r[k] for r in rows for k in ("value", "lo", "hi") if math.isfinite(r[k])] + [0.5]
+def _limits(rows: list[dict], keys: tuple[str, ...], difference: bool) -> tuple[float, float]:
+    """x limits around the intervals, chance (or no difference) among them.
+
+    Differences beyond a quarter become arrows at the edge: a constant model must not squeeze what is worth seeing.
+    """
+    found = [r[k] for r in rows for k in keys if math.isfinite(r[k])] + [0.0 if difference else 0.5]
+    if difference:
+        reach = min(_REACH, max(abs(f) for f in found) * 1.1 + 0.005)
+        return -reach, reach
     return max(-0.02, min(found) - 0.03), min(1.02, max(found) + 0.03)
 
 
 def _notes(evaluation: Evaluation, block: Block) -> str:
     row = block.counts
-    sure = f"{evaluation.config.level:.0%} intervals: {evaluation.config.draws} bootstrap draws of subjects; {row['how_sure']}."
-    hollow = any(math.isfinite(r["value"]) and not math.isfinite(r["lo"]) for r in block.rows)
-    text = (
-        f"{sure} Hollow: no interval ({row['reason'].removeprefix('no interval: ')})."
-        if hollow and row["reason"]
-        else sure
-    )
+    c = evaluation.config
+    text = f"{c.level:.0%} intervals: {c.draws:,} bootstrap draws of subjects; {row['how_sure']}."
+    if row["reason"] and any(math.isfinite(r["value"]) and not math.isfinite(r["lo"]) for r in block.rows):
+        text += f" Hollow: {row['reason']}."
+    if any(abs(r["diff"]) > _REACH for r in block.rows):
+        text += f" Arrow: a difference beyond {_REACH}."
     classes = "" if row["classes"] == block.cls else f"Classes: {row['classes']}."
     return f"{text}\n{classes}".strip()
+
+
+def _title(evaluation: Evaluation, task: str) -> str:
+    source = evaluation.suite.info["source"]
+    if evaluation.contexts[task].task.source:
+        return f"{task}: {source}, out-of-fold"
+    return f"{task}: trained on {source}, zero-shot"
 
 
 def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
@@ -118,8 +136,9 @@ def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
     from matplotlib.lines import Line2D
 
     shown = blocks(evaluation, task)
-    lines = len(shown[0].rows) + 1
-    height = len(shown) * (lines * 0.27 + 1.75) + 0.75
+    rows_high = (len(shown[0].rows) + 1.2) * 0.27
+    top, bottom, between = 1.3, 1.1, 1.0
+    height = top + bottom + len(shown) * rows_high + (len(shown) - 1) * between
     figure = Figure(figsize=(13, height), dpi=150)
     FigureCanvasAgg(figure)
     outer = figure.add_gridspec(
@@ -127,10 +146,10 @@ def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
         2,
         left=0.2,
         right=0.83,
-        top=1 - 1.3 / height,
-        bottom=1.25 / height,
+        top=1 - top / height,
+        bottom=bottom / height,
         wspace=0.62,
-        hspace=2.1 / (lines * 0.27),
+        hspace=between / rows_high,
     )
     for i, block in enumerate(shown):
         left = figure.add_subplot(outer[i, 0])
@@ -142,7 +161,9 @@ def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
         left.set_title(head, loc="left", fontsize=10.5, x=0, pad=8)
     derived = " (derived signals: stands apart)" if evaluation.contexts[task].task.derived else ""
     kind = f"{SYNTHETIC}: " if evaluation.suite.synthetic else ""
-    figure.text(0.012, 1 - 0.22 / height, f"{kind}{task}{derived}", fontsize=13, weight="bold", va="top")
+    figure.text(
+        0.012, 1 - 0.22 / height, f"{kind}{_title(evaluation, task)}{derived}", fontsize=13, weight="bold", va="top"
+    )
     color = "#A50F15" if evaluation.suite.synthetic else _GREY
     figure.text(0.012, 1 - 0.52 / height, banner(evaluation), fontsize=9.5, color=color, va="top")
     note = "\n".join(textwrap.fill(line, 190) for line in _notes(evaluation, shown[-1]).splitlines())
@@ -155,7 +176,7 @@ def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
         ncols=len(kinds),
         frameon=False,
         fontsize=9,
-        bbox_to_anchor=(0.995, 1 - 0.08 / height),
+        bbox_to_anchor=(0.995, 1 - 0.42 / height),
     )
     write_atomic(path, lambda p: figure.savefig(p, format="png", metadata={"Software": None}))
     return path

@@ -78,7 +78,8 @@ def _check_values(p: np.ndarray, owner: np.ndarray, classes, path: Path, dataset
         for column in np.flatnonzero(absent[owner == fold].any(axis=0)):
             if (int(fold), classes[column]) not in allowed:
                 raise UserError(
-                    f"{path}: {dataset}: {classes[column]} is NaN in fold {fold}, which was trained on it; the model is at fault"
+                    f"{path}: {dataset}: {classes[column]} is NaN in fold {fold}, though suite.json does not list that "
+                    "pair as untrained; the model is at fault"
                 )
 
 

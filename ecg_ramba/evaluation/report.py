@@ -18,8 +18,10 @@ from ecg_ramba.evaluation.tables import (
     cells,
     class_table,
     duration,
+    other_estimates,
     reasons,
     run_title,
+    shown_columns,
     support_legend,
     too_small,
 )
@@ -73,7 +75,7 @@ def markdown(evaluation: Evaluation, figures: dict[str, str]) -> str:
     if derived:
         parts += [
             "# Derived signals (apart)",
-            "These recordings were filtered and standardised by someone else; their scores stand apart from all others.",
+            "These recordings were filtered and standardised by someone else; their scores stand apart.",
             *(_task(evaluation, name, figures[name]) for name in derived),
         ]
     parts += [_af(evaluation), _notes(evaluation), _reproduce(evaluation)]
@@ -90,21 +92,25 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def _how_to_read(evaluation: Evaluation) -> str:
     c, info = evaluation.config, evaluation.suite.info
     seeds = evaluation.suite.n_seeds
-    once = (
-        "Each difference rests on a single training run: how much another seed would change it is not known, so no verdict is given."
-        if seeds == 1
-        else f"Each variant was trained {seeds} times; "
-        + ("seeds are resampled with the subjects." if seeds >= 3 else "seeds are averaged, not resampled.")
-    )
+    once = {
+        1: "Each difference rests on a single training run: how much another seed would change it is not known, so no "
+        "verdict is given.",
+        2: "Each variant was trained twice; seeds are averaged, not resampled.",
+    }.get(seeds, f"Each variant was trained {seeds} times; seeds are resampled with the subjects.")
     lines = [
         "How to read it, and how sure it is:",
-        f"- Intervals hold {c.level:.0%} of {c.draws:,} bootstrap draws of subjects, the same draws for all variants. {once}",
-        f"- Source scores: the metric on each of {evaluation.suite.n_folds} held-out folds, then the mean. Target scores: window probabilities "
-        "averaged over the fold models, then pooled once.",
-        "- Difference: variant minus reference on the same draws. Transfer gap: source out-of-fold minus the mean of the fold models' own "
-        "target scores, over classes both sides support; positive means worse abroad. Difference of gaps: the variant's minus the reference's.",
-        f"- F1 is at the fixed threshold {c.threshold}. AP (average precision) is to be read against the prevalence. Brier: lower is better.",
-        f"- Profile `{info['profile']}`, label space `{info['label_space']}`. Many rows are compared and no correction is made for that here.",
+        "",
+        f"- Intervals hold {c.level:.0%} of {c.draws:,} bootstrap draws of subjects, the same draws for all variants. "
+        f"{once}",
+        f"- Source scores: the metric on each of {evaluation.suite.n_folds} held-out folds, then the mean. Target "
+        "scores: window probabilities averaged over the fold models, then pooled once.",
+        "- Difference: variant minus reference on the same draws. Transfer gap: source out-of-fold minus the mean of "
+        "the fold models' own target scores, over classes both sides support; positive means worse abroad. Difference "
+        "of gaps: the variant's minus the reference's.",
+        f"- F1 is at the fixed threshold {c.threshold}. AP (average precision) is to be read against the prevalence. "
+        "Brier: lower is better.",
+        f"- Profile `{info['profile']}`, label space `{info['label_space']}`. Many rows are compared, and nothing is "
+        "corrected for that here.",
         f"- {support_legend(evaluation)}",
     ]
     if too_small(evaluation) and not evaluation.suite.synthetic:
@@ -141,19 +147,19 @@ def _task(evaluation: Evaluation, name: str, figure: str) -> str:
     kind = "Synthetic: " if evaluation.suite.synthetic else ""
     mark = " (derived)" if context.task.derived else ""
     where = "out-of-fold on the source" if context.task.source else f"zero-shot on {context.task.dataset}"
-    parts = [f"## {kind}{name}{mark}", f"Scored {where}, a unit being a {context.task.unit}."]
+    parts = [f"## {kind}{name}{mark}", f"Scored {where}, one score a {context.task.unit}."]
     for block in blocks(evaluation, name):
         parts += _block(evaluation, block, kind)
     parts.append(f"![{kind}{name}: ROC-AUC and difference from the reference, by variant]({figure})")
     table = class_table(evaluation, name)
     if len(table):
-        shown = table if name_has_af(table) else table.drop(columns="paced")
-        caption = f"*{kind}classes of {name}, with the reference's scores; every other variant's are in per_class.csv.*"
+        shown = table if has_af(table) else table.drop(columns="paced")
+        caption = f"*{kind}Classes of {name}, with the reference's scores; every other variant's are in per_class.csv.*"
         parts += [caption, _table(list(shown.columns), shown.astype(object).to_numpy().tolist())]
     return "\n\n".join(parts)
 
 
-def name_has_af(table: pd.DataFrame) -> bool:
+def has_af(table: pd.DataFrame) -> bool:
     """Whether a class table holds AF, beside which paced records are counted: a paced rhythm is regular."""
     return bool(table["class"].isin(["AF", "AFL", AF_CLASS]).any())
 
@@ -165,13 +171,18 @@ def _block(evaluation: Evaluation, block: Block, kind: str) -> list[str]:
         support = evaluation.contexts[block.task].support
         listed = [f"{n} ({support[n].positives} of {support[n].positive_subjects})" for n in c["classes"].split("; ")]
         parts.append(f"Classes, with positives of positive subjects: {', '.join(listed)}.")
+    shown = shown_columns(block)
     for pooling, title in (
         (False, "Retrained"),
-        (True, "Pooling variants: the stored windows pooled otherwise, nothing retrained"),
+        (True, "Pooling only: the stored windows pooled otherwise, no retraining"),
     ):
         rows = [cells(r) for r in block.rows if (r["kind"] == "pooling") == pooling]
         if rows:
-            parts += [f"*{kind}{title}, {c['how_sure']}*", _table(list(HEADER), rows)]
+            caption = f"*{kind}{title}; {c['how_sure']}*"
+            parts += [caption, _table([HEADER[i] for i in shown], [[r[i] for i in shown] for r in rows])]
+    header, others = other_estimates(evaluation, block)
+    if others:
+        parts += [f"*{kind}The same figure, estimated otherwise; {c['how_sure']}*", _table(header, others)]
     gaps = next((r["gap_classes"] for r in block.rows if r["gap_classes"]), "")
     if gaps and gaps != c["classes"]:
         parts.append(f"Transfer gaps are over: {gaps}.")

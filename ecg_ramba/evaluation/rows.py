@@ -40,7 +40,7 @@ def how_sure(seeds: int) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """One variant's measurements beside the reference's (None for the reference's absence), on a task and its source."""
+    """One variant's measurements on a task and its source, beside the reference's (None where it has none)."""
 
     own: dict[str, Measured]
     reference: dict[str, Measured] | None

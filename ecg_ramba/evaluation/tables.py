@@ -5,19 +5,31 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ecg_ramba.evaluation.config import BELOW_SUPPORT, ENSEMBLE, FOLD_MEAN, NO_SUPPORT, PROTOCOL_SUPPORT
+from ecg_ramba.evaluation.config import (
+    BELOW_SUPPORT,
+    ENSEMBLE,
+    FOLD_MEAN,
+    FOLD_MODELS,
+    NO_SUPPORT,
+    POOLED_OOF,
+    PROTOCOL_SUPPORT,
+    SUBJECT_WEIGHTED,
+)
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.rows import MACRO
 
 HEADLINES = (FOLD_MEAN, ENSEMBLE)
 SYNTHETIC = "SYNTHETIC DATA"
-WARNING = "Synthetic data: this tests the suite and says nothing of patients."
+WARNING = "this tests the suite and says nothing of patients."
 TOO_SMALL = "Small sample: too small to claim anything."
 
 
 def number(value: float, sign: bool = False) -> str:
     """Three decimals; a dash where there is no number."""
-    return "–" if not math.isfinite(value) else f"{value:{'+' if sign else ''}.3f}"
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:{'+' if sign else ''}.3f}"
+    return "0.000" if float(text) == 0 else text
 
 
 def bracketed(value: float, low: float, high: float, sign: bool = False) -> str:
@@ -57,7 +69,7 @@ def too_small(evaluation: Evaluation) -> bool:
 def banner(evaluation: Evaluation) -> str:
     """The one sentence that stands above everything."""
     if evaluation.suite.synthetic:
-        return f"{SYNTHETIC}. {WARNING}"
+        return f"{SYNTHETIC}: {WARNING}"
     return TOO_SMALL if too_small(evaluation) else "Real data."
 
 
@@ -77,6 +89,7 @@ class Block:
     """
 
     task: str
+    unit: str
     cls: str
     support: str
     rows: list[dict]
@@ -93,7 +106,7 @@ class Block:
     def size(self) -> str:
         """Units, subjects and positives in words."""
         c = self.counts
-        return f"{c['units']} units, {c['subjects']} subjects, {c['positive_subjects']} positive subjects"
+        return f"{c['units']:,} {self.unit}s, {c['subjects']} subjects, {c['positive_subjects']} positive subjects"
 
 
 def blocks(evaluation: Evaluation, task: str) -> list[Block]:
@@ -103,16 +116,18 @@ def blocks(evaluation: Evaluation, task: str) -> list[Block]:
     names = [MACRO] if head.macro or not head.classes else list(head.classes)
     out = []
     for cls in names:
+        known = evaluation.contexts[task].support.get(cls)
+        support = known.level(evaluation.config) if known else head.support
         made = []
         for variant in evaluation.suite.variants:
             mine = rows[(rows["variant"] == variant.name) & ((rows["cls"] == cls) | (rows["status"] == "failed"))]
-            by_metric = {m: r for m, r in zip(mine["metric"], mine.to_dict("records"), strict=True)}
+            by_metric = dict(zip(mine["metric"], mine.to_dict("records"), strict=True))
             row = by_metric["roc_auc"]
             row["ap"] = by_metric.get("average_precision", row | {"value": math.nan, "lo": math.nan, "hi": math.nan})
             row |= {m: by_metric[m]["value"] if m in by_metric else math.nan for m in ("f1", "brier")}
             made.append(row)
         counts = next((r for r in made if r["status"] == "ok"), made[0])
-        out.append(Block(task, cls, counts["support"], made, counts))
+        out.append(Block(task, evaluation.contexts[task].task.unit, cls, support, made, counts))
     return out
 
 
@@ -127,6 +142,15 @@ HEADER = (
     *("Model", "ROC-AUC [95 %]", "difference [95 %]", "AP [95 %]", "transfer gap [95 %]", "difference of gaps [95 %]"),
     *("F1", "Brier", "parameters", "training"),
 )
+
+
+_GAPS = (4, 5)
+
+
+def shown_columns(block: Block) -> list[int]:
+    """Columns of :data:`HEADER` that hold anything in this block: without a gap, no gap columns."""
+    any_gap = any(math.isfinite(r["gap"]) for r in block.rows)
+    return [i for i in range(len(HEADER)) if any_gap or i not in _GAPS]
 
 
 def cells(row: dict) -> list[str]:
@@ -148,6 +172,32 @@ def cells(row: dict) -> list[str]:
         amount(row["parameters"]),
         duration(row["seconds"]),
     ]
+
+
+_OTHERS = (
+    (POOLED_OOF, "roc_auc"),
+    (FOLD_MODELS, "roc_auc"),
+    (SUBJECT_WEIGHTED, "roc_auc"),
+    (SUBJECT_WEIGHTED, "average_precision"),
+)
+_SHORT = {"roc_auc": "ROC-AUC", "average_precision": "AP"}
+
+
+def other_estimates(evaluation: Evaluation, block: Block) -> tuple[list[str], list[list[str]]]:
+    """The headline's figure estimated otherwise: header and rows; no rows where there is none."""
+    rows = evaluation.summary
+    rows = rows[(rows["task"] == block.task) & (rows["cls"] == block.cls)]
+    keys = [k for k in _OTHERS if ((rows["estimate"] == k[0]) & (rows["metric"] == k[1])).any()]
+    made = []
+    for own in block.rows:
+        mine = rows[(rows["variant"] == own["variant"]) & (rows["status"] == "ok")]
+        line = [own["title"]]
+        for estimate, metric in keys:
+            found = mine[(mine["estimate"] == estimate) & (mine["metric"] == metric)]
+            line += [bracketed(*found.iloc[0][["value", "lo", "hi"]])] if len(found) else []
+        if len(line) > 1:
+            made.append(line)
+    return ["Model", *(f"{_SHORT[m]}, {e}" for e, m in keys)], made
 
 
 def class_table(evaluation: Evaluation, task: str) -> pd.DataFrame:
@@ -184,8 +234,8 @@ def support_legend(evaluation: Evaluation) -> str:
     """What the words of the support column mean."""
     c = evaluation.config
     return (
-        f"Support: '{PROTOCOL_SUPPORT}' means at least {c.min_positives} positives of {c.min_subjects} positive subjects, and as "
-        f"many negative subjects. '{BELOW_SUPPORT}' marks everything with less; a macro average below it takes classes with "
-        f"at least {c.explore_positives} positives of {c.explore_subjects} positive subjects, and is exploratory. "
-        f"'{NO_SUPPORT}': too little even for that."
+        f"Support: '{PROTOCOL_SUPPORT}' means at least {c.min_positives} positives of {c.min_subjects} positive "
+        f"subjects, and as many negative subjects. '{BELOW_SUPPORT}' marks everything with less; a macro average below "
+        f"it takes classes with at least {c.explore_positives} positives of {c.explore_subjects} positive subjects, "
+        f"and is exploratory. '{NO_SUPPORT}': too little even for that."
     )

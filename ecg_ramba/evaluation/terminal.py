@@ -1,10 +1,10 @@
 """The summary as it stands in the terminal at the end of a run."""
 
 from ecg_ramba.evaluation.evaluate import Evaluation
-from ecg_ramba.evaluation.tables import HEADER, Block, banner, blocks, cells, reasons, run_title
+from ecg_ramba.evaluation.tables import HEADER, Block, banner, blocks, cells, reasons, run_title, shown_columns
 
-_NARROW = (0, 1, 2, 3)
-_MEDIUM = (0, 1, 2, 3, 4, 6, 8)
+_NARROW = (0, 1, 2)
+_MEDIUM = (0, 1, 2, 3, 6, 8)
 
 
 def print_summary(evaluation: Evaluation, console) -> None:
@@ -42,7 +42,8 @@ def _table(evaluation: Evaluation, block: Block, derived: bool, width: int):
     from rich.markup import escape
     from rich.table import Table
 
-    columns = range(len(HEADER)) if width >= 180 else (_MEDIUM if width >= 125 else _NARROW)
+    wanted = range(len(HEADER)) if width >= 180 else (_MEDIUM if width >= 115 else _NARROW)
+    columns = [c for c in shown_columns(block) if c in wanted]
     kind = "synthetic: " if evaluation.suite.synthetic else ""
     mark = " (derived signals: stands apart)" if derived else ""
     table = Table(
@@ -54,7 +55,7 @@ def _table(evaluation: Evaluation, block: Block, derived: bool, width: int):
     )
     for c in columns:
         name = escape(HEADER[c].replace(" [95 %]", "\n[95 %]"))
-        table.add_column(name, justify="left" if c == 0 else "right", no_wrap=width >= 125 and c > 0)
+        table.add_column(name, justify="left" if c == 0 else "right", no_wrap=c > 0)
     for kinds in (False, True):
         for row in block.rows:
             if (row["kind"] == "pooling") == kinds:

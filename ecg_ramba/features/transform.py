@@ -81,8 +81,8 @@ class MorphologyTransform:
         Means of the features over the training windows.
     basis : (F, max(components)) float32 array
         Scaled loadings; the rows of a group give its token, zero beyond its components.
-    note : str
-        What was made smaller than asked for, in words.
+    asked, n_records : int
+        Components asked for, and training recordings they were fitted on.
     """
 
     rocket: MiniRocket
@@ -90,7 +90,8 @@ class MorphologyTransform:
     components: tuple[int, ...]
     centre: np.ndarray
     basis: np.ndarray
-    note: str = ""
+    asked: int
+    n_records: int
 
     @classmethod
     def fit(
@@ -137,12 +138,18 @@ class MorphologyTransform:
         sizes = np.array([g.stop - g.start for g in groups])
         wanted = min(config.max_components, n_records // config.records_per_component)
         given = allocate(sizes, wanted, np.minimum(sizes, n - 1))
-        note = ""
-        if given.sum() != config.max_components:
-            note = (
-                f"{given.sum()} principal components instead of {config.max_components}: {n_records} training records"
-            )
-        return cls(rocket, tuple(groups), tuple(given.tolist()), moments.mean, moments.components(given), note)
+        basis = moments.components(given)
+        return cls(
+            rocket, tuple(groups), tuple(given.tolist()), moments.mean, basis, config.max_components, int(n_records)
+        )
+
+    @property
+    def note(self) -> str:
+        """What was made smaller than asked for, in words; empty if nothing was."""
+        got = sum(self.components)
+        if got == self.asked:
+            return ""
+        return f"{got} principal components, not {self.asked}, from {self.n_records} training records"
 
     def transform(self, windows: np.ndarray, threads: int = 1) -> np.ndarray:
         """Tokens of windows.
@@ -180,6 +187,7 @@ class MorphologyTransform:
             "components": np.array(self.components, dtype=np.int64),
             "centre": self.centre,
             "basis": self.basis,
+            "asked": np.array([self.asked, self.n_records], dtype=np.int64),
         }
 
     @classmethod
@@ -192,7 +200,8 @@ class MorphologyTransform:
             If arrays are missing or do not fit together.
         """
         rocket = MiniRocket.from_state({k[7:]: v for k, v in state.items() if k.startswith("rocket.")})
-        sizes, components, centre, basis = _taken(state, ("group_sizes", "components", "centre", "basis"), "morphology")
+        names = ("group_sizes", "components", "centre", "basis", "asked")
+        sizes, components, centre, basis, asked = _taken(state, names, "morphology")
         fits = (
             sizes.ndim == components.ndim == 1
             and len(sizes) == len(components) > 0
@@ -201,13 +210,15 @@ class MorphologyTransform:
             and ((components > 0) & (components <= sizes)).all()
             and centre.shape == (rocket.features,)
             and basis.shape == (rocket.features, components.max())
+            and asked.shape == (2,)
         )
         if not fits:
             raise CheckpointError("morphology state has arrays that do not fit together; train the model again")
         ends = np.cumsum(sizes).tolist()
         groups = tuple(slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True))
         counts = tuple(int(c) for c in components)
-        return cls(rocket, groups, counts, np.asarray(centre, np.float64), np.asarray(basis, np.float32))
+        centre, basis = centre.astype(np.float64), basis.astype(np.float32)
+        return cls(rocket, groups, counts, centre, basis, int(asked[0]), int(asked[1]))
 
     @property
     def digest(self) -> str:

@@ -195,6 +195,7 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
             "training_signals": sorted(context.source.records["signal_digest"].iloc[fold.train]),
             "training_subjects": sorted(set(context.source.records["subject"].iloc[fold.train])),
             "training_records": len(fold.train),
+            "positive_subjects": dict(zip(context.truth.space.classes, fold.subjects.tolist(), strict=True)),
             "profile": suite.profile,
             "precision": suite.precision,
             "budget": plain(suite.budget),

@@ -118,7 +118,7 @@ def load_fold_model(path: Path) -> FoldModel:
         raise CheckpointError(f"{path} is not a checkpoint of this suite (format {FORMAT}); made by another project?")
     try:
         return _restore(content)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         first = str(error).split("\n")[0]
         raise CheckpointError(f"{path} does not fit this version of the suite ({first}); train again") from error
 

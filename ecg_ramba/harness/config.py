@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ecg_ramba.data.labels import label_space
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.features.transform import FeatureConfig
@@ -115,6 +116,7 @@ class SuiteConfig:
             raise UserError(f"--folds {self.folds}: a held-out score needs at least 2 folds")
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}: at least one training seed is needed")
+        label_space(self.label_space)
         if self.source in self.targets:
             raise UserError(f"{self.source!r} is the source and cannot also be a target")
         if len(set(self.targets)) != len(self.targets):

@@ -59,7 +59,7 @@ def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], u
     """Log a finished suite; returns the line to paste to look at it."""
     import mlflow
 
-    from ecg_ramba.evaluation.report import mlflow_metrics
+    from ecg_ramba.evaluation.flat import mlflow_metrics
 
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     mlflow.set_tracking_uri(uri)

@@ -198,7 +198,12 @@ def _suite_facts(models, source: Prepared, targets, key: str, command: str) -> d
         "device": "cpu",
         "precision": facts["precision"],
         "threads": 1,
-        "untrained": [],
+        "untrained": [
+            {"fold": m.facts["fold"], "cls": c, "positive_subjects": m.facts["positive_subjects"][c]}
+            for m in models
+            for c, t in zip(m.classes, m.trained, strict=True)
+            if not t
+        ],
         "duplicates": 0,
     }
 

@@ -14,10 +14,13 @@ from ecg_ramba.models import Batch, InputShape
 
 def visible_signal(batch: Batch) -> Tensor:
     """The batch's signal (B, leads, T) with zeros for absent leads and padded samples, whatever stands there."""
-    seen = batch.leads[:, :, None]
-    if batch.valid is not None:
-        seen = seen & batch.valid[:, None, :]
-    return batch.signal.masked_fill(~seen, 0.0)
+    x_BET = torch.where(batch.leads[:, :, None], batch.signal, 0.0)
+    return x_BET if _all_valid(batch) else torch.where(batch.valid[:, None, :], x_BET, 0.0)
+
+
+def _all_valid(batch: Batch) -> bool:
+    """No padding in the batch, so masks would change nothing. Asked on a CPU only: elsewhere it would wait."""
+    return batch.valid is None or (batch.valid.device.type == "cpu" and bool(batch.valid.all()))
 
 
 def visible_rhythm(batch: Batch) -> Tensor:
@@ -28,7 +31,7 @@ def visible_rhythm(batch: Batch) -> Tensor:
 
 def token_mask(batch: Batch, tokens: int) -> Tensor | None:
     """(B, tokens) bool: at least half of the token's samples are inside the recording. None if all are."""
-    if batch.valid is None:
+    if _all_valid(batch):
         return None
     return F.adaptive_avg_pool1d(batch.valid[:, None].to(batch.signal.dtype), tokens)[:, 0] >= 0.5
 

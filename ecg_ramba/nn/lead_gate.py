@@ -46,7 +46,9 @@ class LeadGate(nn.Module):
 
     def gates(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
         """The gates (B, leads), 0 where the lead is absent, else in (0, 1)."""
-        x_BET = x_BET.masked_fill(~leads_BE[..., None], 0.0)
+        return self._gates(torch.where(leads_BE[..., None], x_BET, 0.0), leads_BE)
+
+    def _gates(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
         first, *rest = self.temporal_pool
         # each lead is a sequence of one channel: its strided convolution is one product over unfolded patches
         (kernel,), (stride,) = first.kernel_size, first.stride
@@ -60,5 +62,5 @@ class LeadGate(nn.Module):
 
     def forward(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
         """Signal (B, leads, T) times its gates."""
-        gated_BET = x_BET.masked_fill(~leads_BE[..., None], 0.0)
-        return gated_BET * self.gates(x_BET, leads_BE)[..., None]
+        x_BET = torch.where(leads_BE[..., None], x_BET, 0.0)
+        return x_BET * self._gates(x_BET, leads_BE)[..., None]

@@ -2,10 +2,11 @@
 
 Data flow of one window::
 
-    signal      -> lead gate -> multi-scale tokenizer -------------> signal tokens ----+
-    MiniRocket  -> one token a dilation group -> Perceiver --------> morphology tokens -+-> cross-attention, both ways
-    HRV + flags -> Linear, GELU ------------------------------------> rhythm token ----- appended
-    [signal | morphology | rhythm] -> LayerNorm, Linear, GELU -> latents attend to it ("latents"), or as it is ("tokens")
+    signal      -> lead gate -> multi-scale tokenizer -------> signal tokens -----+
+    MiniRocket  -> one token a dilation group -> Perceiver --> morphology tokens -+-> cross-attention, both ways
+    HRV + flags -> Linear, GELU -----------------------------> rhythm token, appended
+    [signal | morphology | rhythm] -> LayerNorm, Linear, GELU
+    -> latents that attend to all of it ("latents"), or the sequence as it is ("tokens")
     -> bidirectional Mamba-2 blocks -> LayerNorm, mean over tokens -> Linear -> logits
 
 A stream that is switched off has neither tokens nor parameters. Module names are those of the published checkpoints.
@@ -185,8 +186,8 @@ def profile(name: str) -> EcgRambaConfig:
             layers=2,
             tokens=157,
             latents=32,
+            heads=4,
             d_state=32,
-            headdim=32,
             gate_width=16,
             dropout=0.1,
             attention_dropout=0.0,

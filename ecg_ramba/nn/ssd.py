@@ -144,6 +144,8 @@ class _Decay(torch.autograd.Function):
     def backward(ctx, grad_QS: Tensor):
         (decay_QS,) = ctx.saved_tensors
         grad_QS = grad_QS * decay_QS
+        # the diagonal is 1 whatever the sums: left in, it would only cancel, and drown the rest in its rounding
+        grad_QS.diagonal(dim1=-2, dim2=-1).zero_()
         return (grad_QS.sum(-1) - grad_QS.sum(-2)).to(ctx.sums_dtype), None, None
 
 

@@ -72,7 +72,9 @@ def summarise(spec: ModelSpec, config, shape: InputShape) -> list[Part]:
 
         return hook
 
-    handles = [part.register_forward_hook(remember(name)) for name, part in parts.items() if isinstance(part, nn.Module)]
+    handles = [
+        part.register_forward_hook(remember(name)) for name, part in parts.items() if isinstance(part, nn.Module)
+    ]
     flops = count_flops(model, example_batch(shape, spec.streams(config)))
     for handle in handles:
         handle.remove()
@@ -102,8 +104,10 @@ def print_summary(spec: ModelSpec, profile: str, console) -> None:
         table.add_row(part.name, output, f"{part.parameters:,}", flops, style="bold" if part.name == "total" else None)
     console.print(table)
     streams = ", ".join(sorted(spec.streams(config))) or "none"
-    console.print(f"streams: {streams}; {shape.samples} samples, {sum(shape.components)} morphology components in "
-                  f"{len(shape.components)} groups, {shape.rhythm} rhythm values, {shape.classes} classes.")
+    console.print(
+        f"streams: {streams}; {shape.samples} samples, {sum(shape.components)} morphology components in "
+        f"{len(shape.components)} groups, {shape.rhythm} rhythm values, {shape.classes} classes."
+    )
     if spec.kind == "network":
         console.print("FLOPs: forward, one window, products, convolutions and attention; a multiply-add counts two.")
 

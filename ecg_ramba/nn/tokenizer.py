@@ -58,7 +58,8 @@ class MultiScaleTokenizer(nn.Module):
     leads : int
         Input leads.
     width : int
-        Width of a token; a branch has a third of it.
+        Width of a token; a branch has a third of it, rounded down to a multiple of 16 where that leaves any (a CPU's
+        vectors; 384 / 3 = 128 stays as it is).
     tokens : int
         Number of tokens, whatever the number of samples.
     dropout : float
@@ -68,6 +69,7 @@ class MultiScaleTokenizer(nn.Module):
     def __init__(self, leads: int, width: int, tokens: int, dropout: float = 0.1):
         super().__init__()
         channels = width // len(SCALES)
+        channels = channels - channels % 16 or channels
         if channels < 1 or tokens < 1:
             raise ValueError(f"the tokenizer needs a width of at least 3 and one token, got {width} and {tokens}")
         self.tokens = tokens

@@ -92,7 +92,8 @@ class FakeSuite:
     def _label_rows(self, task, dataset, record, segment, subject, fold, cls, positive):
         frame = pd.DataFrame({
             "task": task, "dataset": dataset, "record": record, "segment": np.int32(segment), "subject": subject,
-            "fold": np.int16(fold), "cls": cls, "positive": positive, "known": True, "paced": False, "hospital": ""})  # fmt: skip
+            "fold": np.int16(fold), "cls": cls, "positive": positive, "known": True, "paced": False, "hospital": "",
+        })  # fmt: skip
         frame["paced"] = np.arange(len(frame)) % 50 == 0
         return frame
 
@@ -108,16 +109,13 @@ class FakeSuite:
             frames.append(self._label_rows(name, THIRD, d["record"], -1, d["subject"], -1, cls, positive))
         if self.rhythm:
             s = self.segments
+            whole = s.groupby("record", as_index=False).agg({"subject": "first", "positive": "any"})
             for name, rows, segment in (
                 (f"{RHYTHM}-window", s, s["segment"].to_numpy()),
-                (
-                    f"{RHYTHM}-record",
-                    s.groupby("record", as_index=False).agg({"subject": "first", "positive": "any"}),
-                    -1,
-                ),
+                (f"{RHYTHM}-record", whole, -1),
             ):
-                frames.append(self._label_rows(name, RHYTHM, rows["record"].to_numpy(), segment,
-                                               rows["subject"].to_numpy(), -1, "AF|AFL", rows["positive"].to_numpy()))  # fmt: skip
+                record, subject, positive = (rows[c].to_numpy() for c in ("record", "subject", "positive"))
+                frames.append(self._label_rows(name, RHYTHM, record, segment, subject, -1, "AF|AFL", positive))
         return pd.concat(frames, ignore_index=True)
 
     def _variants(self):
@@ -125,9 +123,11 @@ class FakeSuite:
         titles = {"ecg_ramba": "ECG-RAMBA", "no_hrv": "without HRV", "class_prior": "class prior"}
         for i, name in enumerate(self.skills):
             rows.append({
-                "name": name, "title": titles.get(name, name), "kind": "trained", "windows": f"variants/{name}/windows.parquet",
-                "pooling": {"rule": "power", "q": 3.0}, "parameters": 1000 * (i + 1), "flops": None, "seconds": 12.5 * i,
-                "peak_mb": 100.0, "status": "ok", "reason": "", "note": "", "reference": name == "ecg_ramba"})  # fmt: skip
+                "name": name, "title": titles.get(name, name), "kind": "trained",
+                "windows": f"variants/{name}/windows.parquet", "pooling": {"rule": "power", "q": 3.0},
+                "parameters": 1000 * (i + 1), "flops": None, "seconds": 12.5 * i, "peak_mb": 100.0, "status": "ok",
+                "reason": "", "note": "", "reference": name == "ecg_ramba",
+            })  # fmt: skip
         if self.poolings:
             for name, rule in (("pool_max", {"rule": "max", "q": 3.0}), ("pool_mean", {"rule": "mean", "q": 3.0})):
                 rows.append(
@@ -140,9 +140,8 @@ class FakeSuite:
         targets = {THIRD: self.datasets[THIRD]}
         if self.rhythm:
             s = self.segments
-            every = s.loc[s.index.repeat(1)]
-            targets[RHYTHM] = {"record": every["record"].to_numpy(), "segment": every["segment"].to_numpy(),
-                               "y": {c: every["positive"].to_numpy() for c in CLASSES}}  # fmt: skip
+            record, segment, positive = (s[c].to_numpy() for c in ("record", "segment", "positive"))
+            targets[RHYTHM] = {"record": record, "segment": segment, "y": dict.fromkeys(CLASSES, positive)}
         for seed in range(self.seeds):
             d = self.datasets[SOURCE]
             frames.append(
@@ -158,9 +157,11 @@ class FakeSuite:
 
     def _frame(self, dataset, record, segment, y, fold, seed, skill):
         n = len(record)
-        frame = pd.DataFrame({"dataset": dataset, "record": np.repeat(record, 3), "segment": np.repeat(segment, 3).astype(np.int32),
-                              "start": np.tile([0, 1250, 2500], n).astype(np.int32), "fold": np.repeat(fold, 3).astype(np.int16),
-                              "seed": np.int16(seed)})  # fmt: skip
+        frame = pd.DataFrame({
+            "dataset": dataset, "record": np.repeat(record, 3), "segment": np.repeat(segment, 3).astype(np.int32),
+            "start": np.tile([0, 1250, 2500], n).astype(np.int32), "fold": np.repeat(fold, 3).astype(np.int16),
+            "seed": np.int16(seed),
+        })  # fmt: skip
         for c in CLASSES:
             label = self.rng.permutation(y[c]) if self.shuffle else y[c]
             if skill is None:

@@ -1,0 +1,101 @@
+"""Bootstrap draws and intervals against brute force."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ecg_ramba.evaluation import intervals
+from ecg_ramba.evaluation.intervals import Draws, interval, subject_draws, withheld
+from ecg_ramba.evaluation.metrics import Ranking
+
+
+def test_draws_keep_the_size_of_each_stratum():
+    strata = np.array([1, 1, 2, 2, 2, 3])
+    counts = subject_draws(strata, 100, 5)
+    for s in (1, 2, 3):
+        assert (counts[strata == s].sum(axis=0) == (strata == s).sum()).all()
+    assert (counts[strata == 3] == 1).all()
+
+
+def test_draws_are_uniform_over_subjects():
+    counts = subject_draws(np.zeros(20), 4000, 1)
+    assert counts.mean(axis=1) == pytest.approx(np.ones(20), abs=0.06)
+    assert (counts == 0).mean() == pytest.approx((1 - 1 / 20) ** 20, abs=0.01)
+
+
+def test_draws_come_from_names_alone():
+    strata = np.zeros(30)
+    a = Draws.of(("task", "data"), strata, 1, 50, 0)
+    assert np.array_equal(a.counts, Draws.of(("task", "data"), strata, 1, 50, 0).counts)
+    assert not np.array_equal(a.counts, Draws.of(("other", "data"), strata, 1, 50, 0).counts)
+    assert not np.array_equal(a.counts, Draws.of(("task", "data"), strata, 1, 50, 1).counts)
+
+
+def test_seeds_are_resampled_from_three_on():
+    assert (Draws.of(("t",), np.zeros(5), 2, 40, 0).seeds == 0.5).all()
+    three = Draws.of(("t",), np.zeros(5), 3, 400, 0).seeds
+    assert three.sum(axis=0) == pytest.approx(np.ones(400))
+    assert len(np.unique(three[0])) == 4
+    other_task = Draws.of(("another",), np.zeros(9), 3, 400, 0).seeds
+    assert np.array_equal(three, other_task), "the same models are compared at the source and at a target"
+
+
+def test_interval_equals_brute_force():
+    """Resampling subjects one draw at a time, all their units together, then percentiles of scikit-learn's figure."""
+    rng = np.random.default_rng(7)
+    n, subjects = 120, 40
+    cluster = rng.integers(0, subjects, n)
+    y = rng.random(n) < 0.4
+    score = y + rng.normal(0, 1, n)
+    draws = Draws.of(("task", "data"), np.zeros(subjects), 1, 300, 0)
+    fast = draws.apply(Ranking(y, score, cluster, subjects))[0]
+    slow = []
+    for counts in draws.counts.T:
+        at = np.concatenate([np.repeat(np.flatnonzero(cluster == s), c) for s, c in enumerate(counts)])
+        slow.append(roc_auc_score(y[at], score[at]))
+    assert fast == pytest.approx(slow, abs=2e-6)
+    expected = np.percentile(slow, [2.5, 97.5])
+    assert interval(fast, 0.95) == pytest.approx(expected, abs=1e-5)
+
+
+def test_blocks_of_draws_equal_all_at_once(monkeypatch):
+    rng = np.random.default_rng(1)
+    y, score = rng.random(50) < 0.5, rng.random(50)
+    ranking = Ranking(y, score)
+    whole = Draws.of(("t",), np.zeros(50), 1, 700, 0).apply(ranking)
+    monkeypatch.setattr(intervals, "_CACHE_CELLS", 0)
+    assert np.array_equal(whole, Draws.of(("t",), np.zeros(50), 1, 700, 0).apply(ranking))
+
+
+def test_clusters_widen_the_interval():
+    """Ten copies of every subject's unit add nothing: drawing subjects must see that, drawing units does not."""
+    rng = np.random.default_rng(2)
+    y = rng.random(40) < 0.5
+    score = y + rng.normal(0, 1.5, 40)
+    many_y, many_score, cluster = np.repeat(y, 10), np.repeat(score, 10), np.repeat(np.arange(40), 10)
+
+    def width(cluster, n):
+        low, high = interval(
+            Draws.of(("t",), np.zeros(n), 1, 500, 0).apply(Ranking(many_y, many_score, cluster, n))[0], 0.95
+        )
+        return high - low
+
+    assert width(cluster, 40) > 2 * width(np.arange(400), 400)
+
+
+def test_short_draws_are_those_without_the_subjects():
+    draws = Draws.of(("t",), np.zeros(6), 1, 200, 0)
+    members = np.array([1, 4])
+    assert np.array_equal(draws.short(members), (draws.counts[1] == 0) & (draws.counts[4] == 0))
+
+
+def test_interval_of_nothing():
+    assert np.isnan(interval(None, 0.95)).all()
+    assert np.isnan(interval(np.array([np.nan]), 0.95)).all()
+
+
+def test_reasons_to_withhold():
+    assert withheld(10, 10, 0.05, 10, 0.05) == ""
+    assert "9 positive subjects" in withheld(9, 50, 0.0, 10, 0.05)
+    assert "1 negative subject," in withheld(50, 1, 0.0, 10, 0.05)
+    assert "6% of the draws" in withheld(50, 50, 0.06, 10, 0.05)

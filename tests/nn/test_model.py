@@ -1,0 +1,133 @@
+"""ECG-RAMBA: parts present and absent, sizes as published, nothing absent or padded ever seen."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.models import InputShape
+from ecg_ramba.nn.inputs import example_batch
+from ecg_ramba.nn.model import SPEC, EcgRamba, EcgRambaConfig
+from ecg_ramba.nn.perceiver import GroupProjection
+
+SHAPE = InputShape(samples=600, components=(3, 2, 4), rhythm=5, classes=4)
+TINY = EcgRambaConfig(
+    d_model=24, layers=2, tokens=30, latents=6, heads=4, d_state=8, headdim=8, gate_width=4, attention_dropout=0.0
+)
+
+
+def network(config=TINY, seed=0):
+    torch.manual_seed(seed)
+    return EcgRamba(config, SHAPE)
+
+
+SUBSETS = [flags for flags in itertools.product([True, False], repeat=3) if any(flags)]
+
+
+@pytest.mark.parametrize("sequence", ["latents", "tokens"])
+@pytest.mark.parametrize("flags", SUBSETS)
+def test_absent_streams_have_no_parameters_and_are_not_read(flags, sequence):
+    use = dict(zip(("use_signal", "use_morphology", "use_rhythm"), flags, strict=True))
+    config = replace(TINY, backbone_sequence=sequence, **use)
+    model = network(config)
+    modules = {name.split(".")[0] for name, _ in model.named_parameters()}
+    assert ("tok" in modules) == ("spatial_attn" in modules) == use["use_signal"]
+    assert ("rocket_perceiver" in modules) == use["use_morphology"]
+    assert ("hrv_proj" in modules) == use["use_rhythm"]
+    assert ("cross_fusion" in modules) == (use["use_signal"] and use["use_morphology"])
+    assert ("final_latents" in modules) == (sequence == "latents")
+    streams = SPEC.streams(config)
+    assert streams == {name.removeprefix("use_") for name, on in use.items() if on}
+    # the batch holds None for all other streams: reading one would fail
+    logits = model(example_batch(SHAPE, streams, 3))
+    assert logits.shape == (3, 4)
+    assert torch.isfinite(logits).all()
+
+
+def test_published_sizes():
+    """The released structure has 72.83 M parameters, 63.3 M of them in the backbone; ``full`` departs as stated."""
+    groups, rhythm, classes, d = 27, 30, 24, 384
+    shape = InputShape(components=(113,) * 6 + (114,) * 21, rhythm=rhythm, classes=classes)
+    assert sum(shape.components) == 3072
+    with torch.device("meta"):
+        model = EcgRamba(SPEC.profile("full"), replace(shape, components=(1,)))
+        model.rocket_perceiver.input_proj = nn.Linear(1, 1)
+    total = (
+        sum(p.numel() for p in model.parameters())
+        - 2
+        + sum(p.numel() for p in GroupProjection(shape.components, d).parameters())
+    )
+    assert sum(p.numel() for p in model.layers.parameters()) == 63_317_120
+    single_key = d - groups * d  # one bias instead of one a group
+    slots = (36 - 2 * rhythm) * d
+    outputs = (27 - classes) * (d + 1)
+    unused_gate = 2 * d * d + d  # cross_fusion.gate of the release feeds nothing
+    assert round((total + single_key + slots + outputs + unused_gate) / 1e6, 2) == 72.83
+
+
+def test_module_names_are_those_of_the_published_checkpoints():
+    names = {name.split(".")[0] for name in network().state_dict()}
+    final = {"final_latents", "final_cross_attn", "final_self_attn", "final_norm1", "final_norm2", "final_norm3"}
+    parts = {"spatial_attn", "tok", "rocket_perceiver", "hrv_proj", "cross_fusion", "feature_proj", "final_ffn"}
+    assert names == final | parts | {"layers", "norm", "head"}
+    block = {name.split(".")[2] for name in network().state_dict() if name.startswith("layers.0.")}
+    assert block == {"norm1", "norm2", "fwd", "bwd", "gate", "ffn"}
+
+
+@pytest.mark.parametrize("sequence", ["latents", "tokens"])
+def test_padding_and_absent_leads_and_unmeasured_rhythm_are_never_seen(sequence):
+    model = network(replace(TINY, backbone_sequence=sequence)).eval()
+    batch = example_batch(SHAPE, SPEC.streams(TINY), 2)
+    batch.leads[0, 6:] = False
+    batch.valid[1, 400:] = False
+    batch.rhythm_valid[1, 3] = False
+    other = replace(batch, signal=batch.signal.clone(), rhythm=batch.rhythm.clone())
+    other.signal[0, 6:] = torch.nan
+    other.signal[1, :, 400:] = torch.nan
+    other.rhythm[1, 3] = torch.nan
+    expected = model(batch)
+    assert torch.equal(model(other), expected)
+    seen = replace(batch, signal=batch.signal.clone())
+    seen.signal[:, 1, 100:200] += 1
+    assert not torch.allclose(model(seen), expected)
+
+
+def test_masks_are_information():
+    """Zeros in an absent lead are not the same as zeros in a lead that is present."""
+    model = network().eval()
+    batch = example_batch(SHAPE, SPEC.streams(TINY), 1)
+    batch.signal[:, 6:] = 0
+    absent = replace(batch, leads=batch.leads.clone())
+    absent.leads[:, 6:] = False
+    assert not torch.allclose(model(batch), model(absent))
+
+
+def test_order_of_tokens_matters_to_a_backbone_over_tokens_only():
+    """Latents read a set; a backbone over tokens reads a sequence."""
+    changes = {}
+    for sequence in ("latents", "tokens"):
+        model = network(replace(TINY, backbone_sequence=sequence, lead_gate=False)).eval()
+        batch = example_batch(SHAPE, SPEC.streams(TINY), 2)
+        tokens = model.tok(batch.signal)
+        expected = model(batch)
+        model.tok.forward = lambda x, valid, tokens=tokens: tokens.flip(1)
+        changes[sequence] = (model(batch) - expected).abs().max().item()
+    assert changes["latents"] < 1e-5
+    assert changes["tokens"] > 1e-4
+
+
+def test_whole_segment_as_one_input():
+    model = network().eval()
+    assert model(example_batch(replace(SHAPE, samples=1200), SPEC.streams(TINY), 2)).shape == (2, 4)
+
+
+def test_mistakes_are_refused():
+    with pytest.raises(UserError, match="at least one stream"):
+        EcgRambaConfig(use_signal=False, use_morphology=False, use_rhythm=False)
+    with pytest.raises(UserError, match="backbone_sequence"):
+        EcgRambaConfig(backbone_sequence="latent")
+    with pytest.raises(UserError, match="profile"):
+        SPEC.profile("medium")
