@@ -49,9 +49,8 @@ def test_components_are_of_unit_variance_and_uncorrelated(rows):
 
 
 def test_batches_do_not_matter(rows):
-    np.testing.assert_allclose(
-        fitted(rows, 7).components((3, 3, 3)), fitted(rows, 150).components((3, 3, 3)), atol=1e-5
-    )
+    small, whole = (fitted(rows, batch).components((3, 3, 3)) for batch in (7, 150))
+    np.testing.assert_allclose(small, whole, atol=1e-5)
 
 
 def test_beyond_the_rank_there_is_nothing(rows):

@@ -51,7 +51,8 @@ def simulated(seed=1, heart_rate=75) -> np.ndarray:
 
 def beats_at(samples, width=6) -> np.ndarray:
     t = np.arange(5000)
-    return sum(np.exp(-0.5 * ((t - s) / width) ** 2) for s in samples) + np.zeros(5000)
+    baseline = 0.01 * np.sin(2 * np.pi * t / 500)  # exact zeros would leave the detector nothing but rounding errors
+    return sum(np.exp(-0.5 * ((t - s) / width) ** 2) for s in samples) + baseline
 
 
 @settings(max_examples=15, deadline=None)
@@ -62,7 +63,10 @@ def test_statistics_equal_neurokits(steps):
     peaks = 200 + np.cumsum([0, *steps])
     ours = dict(zip(VARIABILITY_NAMES, variability(np.diff(peaks) / 500 * 1000), strict=True))
     for name, value in neurokit_figures(peaks).items():
-        assert ours[name] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True), name
+        if np.isfinite(value):
+            assert ours[name] == pytest.approx(value, rel=1e-9, abs=1e-9), name
+        else:
+            assert np.isnan(ours[name]), name  # a denominator of zero
 
 
 def test_the_other_statistics_by_definition():
@@ -82,9 +86,7 @@ def test_peaks_and_figures_of_a_simulated_ecg_equal_neurokits(seed):
     np.testing.assert_array_equal(r_peaks(ecg), peaks)
     assert len(peaks) > 7
     ours = dict(zip(RHYTHM_NAMES, rhythm_features(segment_of(ecg), LIMB_II, 5000), strict=True))
-    for name, value in neurokit_figures(
-        nk.ecg_peaks(ecg.astype(np.float32), sampling_rate=500)[1]["ECG_R_Peaks"]
-    ).items():
+    for name, value in neurokit_figures(peaks).items():
         assert ours[name] == pytest.approx(value, rel=1e-9, nan_ok=True), name
     assert ours["beats"] == len(peaks)
     assert ours["coverage"] == pytest.approx((peaks[-1] - peaks[0]) / 5000)
@@ -172,7 +174,7 @@ def test_gain_does_not_matter(gain):
     ecg = simulated()
     plain = rhythm_features(segment_of(ecg).astype(float), LIMB_II, 5000)
     scaled = rhythm_features(segment_of(ecg).astype(float) * gain, LIMB_II, 5000)
-    np.testing.assert_allclose(scaled, plain, rtol=0.05)
+    np.testing.assert_allclose(scaled, plain, rtol=1e-9)
 
 
 def test_names_are_unique_and_complete():
