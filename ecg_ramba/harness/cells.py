@@ -206,6 +206,7 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
 
 def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step) -> tuple[Any, dict]:
     from ecg_ramba.harness.train import train_network
+    from ecg_ramba.nn.flops import window_flops
 
     network, log = train_network(
         lambda: spec.build(cell.config, shape),
@@ -219,7 +220,8 @@ def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step) -> 
         on_step=on_step,
     )
     parameters = sum(p.numel() for p in network.parameters())
-    return network, dataclasses.asdict(log) | {"parameters": parameters}
+    flops = window_flops(spec, cell.config, shape)
+    return network, dataclasses.asdict(log) | {"parameters": parameters, "flops": flops}
 
 
 def _fit_estimator(spec, cell, shape, source, y, weight, suite, seed) -> tuple[Any, dict]:

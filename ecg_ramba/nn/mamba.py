@@ -150,18 +150,20 @@ class BiMambaBlock(nn.Module):
         Width.
     dropout : float
         On both residual branches.
+    feedforward : int
+        How many times the width the SwiGLU layer has.
     **mixer
         Passed to :class:`Mamba2`.
     """
 
-    def __init__(self, d_model: int, *, dropout: float = 0.0, **mixer):
+    def __init__(self, d_model: int, *, dropout: float = 0.0, feedforward: int = 4, **mixer):
         super().__init__()
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.fwd = Mamba2(d_model, **mixer)
         self.bwd = Mamba2(d_model, **mixer)
         self.gate = nn.Sequential(nn.Linear(2 * d_model, d_model), nn.Sigmoid())
-        self.ffn = SwiGLU(d_model)
+        self.ffn = SwiGLU(d_model, feedforward)
         self.drop = Dropout(dropout)
 
     def forward(self, x_BLD: Tensor, valid_BL: Tensor | None = None) -> Tensor:

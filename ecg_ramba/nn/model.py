@@ -55,6 +55,8 @@ class EcgRambaConfig:
         Width, Mamba blocks, signal tokens, latents of both Perceivers, attention heads.
     d_state, d_conv, expand, headdim : int
         Of the Mamba-2 mixers.
+    feedforward : int
+        How many times the width the hidden layers of ConvNeXt and Mamba blocks have.
     gate_width : int
         Of the lead gate: a lead is summarised by four times as many values.
     dropout, token_dropout, attention_dropout, head_dropout : float
@@ -78,6 +80,7 @@ class EcgRambaConfig:
     d_conv: int = 4
     expand: int = 2
     headdim: int = 64
+    feedforward: int = 4
     gate_width: int = 64
     dropout: float = 0.3
     token_dropout: float = 0.1
@@ -110,7 +113,7 @@ class EcgRamba(nn.Module):
         if config.use_signal:
             if config.lead_gate:
                 self.spatial_attn = LeadGate(shape.leads, config.gate_width)
-            self.tok = MultiScaleTokenizer(shape.leads, d, config.tokens, config.token_dropout)
+            self.tok = MultiScaleTokenizer(shape.leads, d, config.tokens, config.token_dropout, config.feedforward)
         if config.use_morphology:
             projection = GroupProjection(shape.components, d)
             self.rocket_perceiver = Perceiver(projection, d, config.latents, config.heads)
@@ -130,6 +133,7 @@ class EcgRamba(nn.Module):
             "d_conv": config.d_conv,
             "expand": config.expand,
             "headdim": config.headdim,
+            "feedforward": config.feedforward,
             "backend": config.backend,
         }
         self.layers = nn.ModuleList(BiMambaBlock(d, dropout=config.dropout, **mixer) for _ in range(config.layers))
@@ -188,6 +192,7 @@ def profile(name: str) -> EcgRambaConfig:
             latents=32,
             heads=4,
             d_state=32,
+            feedforward=2,
             gate_width=16,
             dropout=0.1,
             attention_dropout=0.0,

@@ -33,14 +33,14 @@ class ChannelNorm(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise convolution (7), channel norm, a feed-forward layer (4x), residual; padding stays zero for it."""
+    """Depthwise convolution (7), channel norm, a feed-forward layer, residual; padding stays zero for it."""
 
-    def __init__(self, width: int, dropout: float = 0.0):
+    def __init__(self, width: int, dropout: float = 0.0, feedforward: int = 4):
         super().__init__()
         self.dwconv = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
         self.norm = ChannelNorm(width)
-        self.pwconv1 = nn.Linear(width, 4 * width)
-        self.pwconv2 = nn.Linear(4 * width, width)
+        self.pwconv1 = nn.Linear(width, feedforward * width)
+        self.pwconv2 = nn.Linear(feedforward * width, width)
         self.drop = Dropout(dropout)
 
     def forward(self, x_BLD: Tensor, valid_BL: Tensor | None = None) -> Tensor:
@@ -64,9 +64,11 @@ class MultiScaleTokenizer(nn.Module):
         Number of tokens, whatever the number of samples.
     dropout : float
         In the ConvNeXt blocks.
+    feedforward : int
+        How many times the width their hidden layer has.
     """
 
-    def __init__(self, leads: int, width: int, tokens: int, dropout: float = 0.1):
+    def __init__(self, leads: int, width: int, tokens: int, dropout: float = 0.1, feedforward: int = 4):
         super().__init__()
         channels = width // len(SCALES)
         channels = channels - channels % 16 or channels
@@ -82,7 +84,7 @@ class MultiScaleTokenizer(nn.Module):
                 ),
             )
         self.proj = nn.Conv1d(channels * len(SCALES), width, 1)
-        self.blocks = nn.Sequential(ConvNeXtBlock(width, dropout), ConvNeXtBlock(width, dropout))
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward) for _ in range(2)))
 
     def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None) -> Tensor:
         """Signal (B, leads, T) -> tokens (B, L, width); tokens that ``valid_BL`` marks False reach no other."""
