@@ -24,9 +24,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_a_folder_is_there_only_when_complete(tmp_path):
     folder = tmp_path / "cell"
-    with pytest.raises(RuntimeError), building(folder) as temporary:
-        (temporary / "x").write_text("half")
-        raise RuntimeError("killed")
+
+    def fail():
+        with building(folder) as temporary:
+            (temporary / "x").write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
     with building(folder) as temporary:
         (temporary / "x").write_text("whole")

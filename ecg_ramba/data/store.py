@@ -37,6 +37,9 @@ STORE_VERSION = 1
 CHUNK = 16
 """Recordings a worker prepares at a time."""
 
+IN_PROCESS = 8
+"""Up to this many chunks are prepared in this process: starting workers would take longer."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -197,7 +200,7 @@ def episodes_of(text: str | None) -> tuple[Episode, ...] | None:
 
 def _chunks(dataset, headers, config, workers) -> Iterator[list[dict]]:
     parts = [headers[i : i + CHUNK] for i in range(0, len(headers), CHUNK)]
-    if workers <= 1 or len(parts) == 1:
+    if workers <= 1 or len(parts) <= IN_PROCESS:
         for part in parts:
             yield _prepare_chunk(dataset, part, config)
         return

@@ -134,9 +134,7 @@ def beats(times: np.ndarray, person: Person, site: Site, seconds: float, *, wide
         (main * (0.85 if wide else 1.0), 0.0, 0.012),
         (repolarisation, 0.27, 0.045),
     ]
-    if (
-        wide
-    ):  # slurred, with a steep upstroke, so that R peaks are found as well as in a narrow complex
+    if wide:  # slurred, with a steep upstroke, so that R peaks are found as well as in a narrow complex
         waves.append((main * 0.65, 0.038, 0.030))
     else:
         waves.append((np.array([-0.2, -0.1, 0.6]) * 0.15, -0.030, 0.010))

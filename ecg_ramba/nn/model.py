@@ -55,6 +55,8 @@ class EcgRambaConfig:
         Width, Mamba blocks, signal tokens, latents of both Perceivers, attention heads.
     d_state, d_conv, expand, headdim : int
         Of the Mamba-2 mixers.
+    backbone_tokens : int
+        Signal tokens that Mamba scans in ``tokens``: neighbours are averaged down to this number (0: all).
     feedforward : int
         How many times the width the hidden layers of ConvNeXt and Mamba blocks have.
     gate_width : int
@@ -80,6 +82,7 @@ class EcgRambaConfig:
     d_conv: int = 4
     expand: int = 2
     headdim: int = 64
+    backbone_tokens: int = 0
     feedforward: int = 4
     gate_width: int = 64
     dropout: float = 0.3
@@ -149,6 +152,8 @@ class EcgRamba(nn.Module):
         x_BLD, valid_BL = self._sequence(batch)
         if self.config.backbone_sequence == "latents":
             x_BLD, valid_BL = self._read_into_latents(x_BLD, valid_BL), None
+        elif self.config.use_signal and self.config.backbone_tokens:
+            x_BLD, valid_BL = self._shorten(x_BLD, valid_BL)
         for layer in self.layers:
             x_BLD = layer(x_BLD, valid_BL)
         return masked_mean(self.norm(x_BLD), valid_BL)
@@ -173,6 +178,19 @@ class EcgRamba(nn.Module):
             valid_BL = F.pad(valid_BL, (0, x_BLD.shape[1] - valid_BL.shape[1]), value=True)
         return x_BLD, valid_BL
 
+    def _shorten(self, x_BLD: Tensor, valid_BL: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Average neighbouring signal tokens down to ``backbone_tokens``; the other tokens follow as they are."""
+        signal, others = x_BLD.split([self.config.tokens, x_BLD.shape[1] - self.config.tokens], dim=1)
+        if valid_BL is None:
+            return torch.cat([self._average(signal), others], dim=1), None
+        inside, rest = valid_BL.split([self.config.tokens, others.shape[1]], dim=1)
+        share = self._average(inside[..., None].to(x_BLD.dtype))
+        signal = self._average(signal.masked_fill(~inside[..., None], 0.0)) / share.clamp_min(1e-6)
+        return torch.cat([signal, others], dim=1), torch.cat([share[..., 0] >= 0.5, rest], dim=1)
+
+    def _average(self, x_BLD: Tensor) -> Tensor:
+        return F.adaptive_avg_pool1d(x_BLD.transpose(1, 2), self.config.backbone_tokens).transpose(1, 2)
+
     def _read_into_latents(self, x_BLD: Tensor, valid_BL: Tensor | None) -> Tensor:
         latents_BMD = self.final_latents.expand(len(x_BLD), -1, -1)
         latents_BMD = latents_BMD + self.final_cross_attn(self.final_norm1(latents_BMD), x_BLD, valid_BL)
@@ -192,6 +210,7 @@ def profile(name: str) -> EcgRambaConfig:
             latents=32,
             heads=4,
             d_state=32,
+            backbone_tokens=64,
             feedforward=2,
             gate_width=16,
             dropout=0.1,
