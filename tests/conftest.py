@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 
 from ecg_ramba.data.labels import PAPER27
 from ecg_ramba.data.store import Prepared, records_digest
+from ecg_ramba.data.synthetic import CohortConfig, synthesize
+from ecg_ramba.features.transform import FeatureConfig
+from ecg_ramba.harness.config import Budget, SuiteConfig
+from ecg_ramba.harness.progress import Progress
+from ecg_ramba.harness.suite import run_suite
+from ecg_ramba.harness.variants import all_variants
 from ecg_ramba.signal import SEGMENT
 
 
@@ -75,3 +82,37 @@ def make_prepared(
 def prepared_toy():
     """The maker of toy data sets."""
     return make_prepared
+
+
+TINY = SuiteConfig(
+    source="synthetic-source",
+    targets=("synthetic-rhythm", "synthetic-third"),
+    folds=2,
+    features=FeatureConfig(num_kernels=336),
+    budget=Budget(epochs=2, min_steps=6),
+)
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """WFDB files of a small synthetic cohort."""
+    folder = tmp_path_factory.mktemp("cohort") / "cohort"
+    synthesize(folder, CohortConfig(source=24, third=12, subjects=3))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The configuration of a suite that takes seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def run_tiny(cohort):
+    """Runs a tiny suite: ``run_tiny(out, names, data=…, workers=…, **changes)``."""
+
+    def run(out, names=("ecg_ramba", "hrv_logistic"), data=None, workers=1, **changes):
+        variants = [all_variants()[n] for n in names]
+        return run_suite(dataclasses.replace(TINY, **changes), variants, data or cohort, out, workers, Progress())
+
+    return run
