@@ -7,12 +7,11 @@ computes it. Targets are not in the key, since they cannot change what is traine
 import dataclasses
 import hashlib
 import importlib
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.features import fit_morphology, fit_rhythm, window_source
 from ecg_ramba.harness.folds import Fold, window_labels
 from ecg_ramba.harness.inputs import WindowTable
+from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import InputShape, model_spec
 
@@ -38,6 +38,9 @@ NUMERIC_MODULES = (
     "ecg_ramba.harness.features", "ecg_ramba.harness.cells",
 )  # fmt: skip
 """Code whose change makes every cell stale; the model's own modules are added."""
+
+ACTIVE_BACKEND = "torch"
+"""What runs the selective scan: the portable form, always there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,17 +85,12 @@ def cell_key(context: Context, cell: Cell) -> str:
             "fold": cell.fold,
             "seed": [suite.base_seed, cell.seed],
             "device": suite.device,
+            "backend": ACTIVE_BACKEND,
             "precision": suite.precision,
-            "torch": _torch_version(),
+            "torch": version("torch"),
             "code": code_digest(spec.build.__module__),
         }
     )
-
-
-def _torch_version() -> str:
-    from importlib.metadata import version
-
-    return version("torch")
 
 
 @cache
@@ -166,12 +164,13 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         classes=len(context.truth.space.classes),
     )
     seed = (suite.base_seed, cell.seed, cell.fold)
+    start_peak()
     began = time.perf_counter()
     if spec.kind == "network":
         fitted, log = _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step)
     else:
         fitted, log = _fit_estimator(spec, cell, shape, source, y, weight, suite, seed)
-    log |= {"seconds": time.perf_counter() - began, "peak_rss_mb": peak_rss_mb(), "windows": len(source)}
+    log |= {"seconds": time.perf_counter() - began, "peak_rss_mb": peak_mb(), "windows": len(source)}
     model = FoldModel(
         spec=spec,
         config=cell.config,
@@ -274,9 +273,3 @@ def prediction_frame(model: FoldModel, data, table, rows, context: Context, cell
         }
     )
     return pd.concat([frame, pd.DataFrame(p, columns=list(model.classes))], axis=1)
-
-
-def peak_rss_mb() -> float:
-    """Peak resident memory of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

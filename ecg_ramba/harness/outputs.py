@@ -14,7 +14,7 @@ from ecg_ramba.data.labels import mapping_digest
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import build_tasks
 from ecg_ramba.files import write_atomic, write_json
-from ecg_ramba.harness.cells import Context, peak_rss_mb
+from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import plain
@@ -127,14 +127,13 @@ def write_suite(result: SuiteResult, data: list[Prepared], counts: dict, command
             "classes": list(classes),
             "mapping_digest": mapping_digest(),
             "data": facts,
-            "backend": "torch",
+            "backend": ACTIVE_BACKEND,
             "device": config.device,
             "precision": config.precision,
             "threads": 1,
             "untrained": untrained,
             "duplicates": int(duplicated),
             "config": plain(config),
-            "peak_rss_mb": peak_rss_mb(),
         },
     )
 

@@ -18,7 +18,7 @@ from ecg_ramba.data.tasks import build_tasks, truth_of
 from ecg_ramba.errors import CheckpointError, LeakageError, RecordError, UserError
 from ecg_ramba.evaluation.pooling import Pooling, pool
 from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, write_text
-from ecg_ramba.harness.cells import Context, probabilities
+from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context, probabilities
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.outputs import data_facts
@@ -194,7 +194,7 @@ def _suite_facts(models, source: Prepared, targets, key: str, command: str) -> d
         "classes": list(models[0].classes),
         "mapping_digest": mapping_digest(),
         "data": [data_facts(d, d, len(window_table(d)), {}) for d in (source, *targets)],
-        "backend": "torch",
+        "backend": ACTIVE_BACKEND,
         "device": "cpu",
         "precision": facts["precision"],
         "threads": 1,
