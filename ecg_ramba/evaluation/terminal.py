@@ -1,7 +1,18 @@
 """The summary as it stands in the terminal at the end of a run."""
 
+from ecg_ramba.evaluation.config import NO_SUPPORT
 from ecg_ramba.evaluation.evaluate import Evaluation
-from ecg_ramba.evaluation.tables import HEADER, Block, banner, blocks, cells, reasons, run_title, shown_columns
+from ecg_ramba.evaluation.tables import (
+    HEADER,
+    Block,
+    banner,
+    blocks,
+    cells,
+    class_table,
+    reasons,
+    run_title,
+    shown_columns,
+)
 
 _NARROW = (0, 1, 2)
 _MEDIUM = (0, 1, 2, 3, 6, 8)
@@ -22,8 +33,11 @@ def print_summary(evaluation: Evaluation, console) -> None:
     for derived in (False, True):
         for name, context in evaluation.contexts.items():
             if context.task.derived == derived:
-                for block in blocks(evaluation, name):
+                made = blocks(evaluation, name)
+                for block in made:
                     console.print(_table(evaluation, block, derived, console.width))
+                if all(block.support == NO_SUPPORT for block in made):
+                    console.print(_classes(evaluation, name))
     sure = evaluation.summary["how_sure"].iloc[0]
     level = f"{evaluation.config.level:.0%}"
     console.print(
@@ -35,6 +49,22 @@ def print_summary(evaluation: Evaluation, console) -> None:
     )
     for name, reason in evaluation.failures.items():
         console.print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
+
+
+def _classes(evaluation: Evaluation, task: str):
+    """The classes of a task one by one: what there is to see where no headline figure can be given."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = class_table(evaluation, task)
+    columns = ["class", "units", "positives", "positive subjects", "ROC-AUC", "AP", "prevalence"]
+    kind = "synthetic: " if evaluation.suite.synthetic else ""
+    title = escape(f"{kind}{task}: class by class, below protocol support")
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for row in found[columns].astype(str).to_numpy().tolist():
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _table(evaluation: Evaluation, block: Block, derived: bool, width: int):

@@ -126,6 +126,19 @@ def test_the_terminal_table_keeps_its_numbers_whole(synthetic, width):
     assert bracketed(row["value"], row["lo"], row["hi"]) in shown
 
 
+def test_without_a_headline_figure_the_classes_are_shown_one_by_one(fake_suite):
+    suite = fake_suite(n=60, rhythm=False)
+    folder = suite.write()
+    assert "class by class" not in terminal(evaluate(folder, QUICK), 120)
+    strict = EvaluationConfig(draws=100, min_positives=10_000, explore_positives=10_000)
+    evaluation = evaluate(folder, strict)
+    shown = terminal(evaluation, 120)
+    assert "NO FIGURE" in shown
+    assert "class by class, below protocol support" in shown
+    for cls in evaluation.per_class["cls"].unique():
+        assert cls in shown
+
+
 def test_mlflow_names_are_legal_and_values_those_of_the_tables(synthetic):
     evaluation = synthetic[0]
     made = mlflow_metrics(evaluation, "ecg_ramba")
