@@ -30,7 +30,7 @@ from ecg_ramba.data.record import Episode, Record
 from ecg_ramba.errors import RecordError, UserError
 from ecg_ramba.features.rhythm import RHYTHM_NAMES, rhythm_features
 from ecg_ramba.files import building, is_complete, read_json, write_json
-from ecg_ramba.keys import digest, plain
+from ecg_ramba.keys import digest
 from ecg_ramba.signal import SEGMENT, SignalConfig, preprocess
 
 STORE_VERSION = 1
@@ -125,8 +125,13 @@ def prepare(
     store = cache / "prepared" / f"{dataset.name}-{key[:16]}"
     if not is_complete(store, check_bytes=False):
         with building(store) as temporary:
-            _build(dataset, headers, temporary, config, key, workers, progress)
+            _build(dataset, headers, temporary, config, workers, progress)
     return _open(dataset, store)
+
+
+def _path_key(config: SignalConfig) -> str:
+    """What was done to a recording: part of its content key, and the same wherever and whenever it is done."""
+    return digest([STORE_VERSION, config, RHYTHM_NAMES])[:16]
 
 
 def _listing(folder: Path, headers: Iterable[Path]) -> list[list]:
@@ -214,7 +219,7 @@ def _chunks(dataset, headers, config, workers) -> Iterator[list[dict]]:
             yield future.result()
 
 
-def _build(dataset, headers, folder: Path, config, key: str, workers: int, progress) -> None:
+def _build(dataset, headers, folder: Path, config, workers: int, progress) -> None:
     """Write a store's files into ``folder``, one chunk of recordings in memory at a time."""
     rows, refused, small, done, count = [], [], [], 0, 0
     with open(folder / "segments.f32", "wb") as out:
@@ -226,7 +231,7 @@ def _build(dataset, headers, folder: Path, config, key: str, workers: int, progr
                     continue
                 signal, *arrays = result["arrays"]
                 out.write(np.ascontiguousarray(signal, dtype="<f4").data)
-                rows.append(result["row"] | {"first_segment": count, "store_key": digest([key])[:16]})
+                rows.append(result["row"] | {"first_segment": count, "store_key": _path_key(config)})
                 small.append(arrays)
                 count += len(signal)
             if progress:
@@ -275,7 +280,7 @@ def prepared_from_record(record: Record, config: SignalConfig) -> Prepared:
         If it is too short or has no usable signal.
     """
     cut = preprocess(record, config)
-    row = _row(record) | {"first_segment": 0, "n_segments": len(cut.signal), "store_key": digest([plain(config)])[:16]}
+    row = _row(record) | {"first_segment": 0, "n_segments": len(cut.signal), "store_key": _path_key(config)}
     records = pd.DataFrame([row])
     return Prepared(
         name=record.source,

@@ -120,6 +120,8 @@ def test_non_interference(finished, run_tiny, cohort, tmp_path):
     changed = run_tiny(tmp_path / "out", NAMES, data=noisy)
     for variant in ("ecg_ramba", "hrv_logistic", "class_prior"):
         assert same(weights(changed, 1, variant), weights(result, 1, variant)), variant
+        keys = [{c["key"] for c in r.cells[variant] if c["fold"] == 1} for r in (changed, result)]
+        assert keys[0] == keys[1], variant
     # the negative control: fold 2 trains on what was replaced, and the predictions follow
     assert not same(weights(changed, 2), weights(result, 2))
     assert (windows(changed)["AF"].to_numpy() != windows(result)["AF"].to_numpy()).mean() > 0.5
