@@ -197,4 +197,4 @@ def test_two_data_sets_of_one_name_are_refused(monkeypatch):
 def test_the_projects_own_load_without_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        datasets()
+        assert {"chapman", "cpsc2021", "ptbxl", "georgia", "ludb", "synthetic-source"} <= set(datasets())
