@@ -89,7 +89,7 @@ def reproducible(seed: int) -> Iterator[None]:
     fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    # Filling fresh memory finds reads of it; it costs a tenth of a small network's step and changes no result.
+    # Filling fresh memory is for finding reads of it; it costs time at every step and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
