@@ -45,13 +45,13 @@ def run(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, and the benchmarks once, untimed (12 minutes at most on two cores)."""
+    """Run the tests, and the benchmarks once, untimed."""
     run(session, "pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests that take minutes: the plants on five seeds, kill and resume."""
+    """Run the tests that take half an hour: networks on the planted effects of five synthetic cohorts."""
     run(session, "pytest", "-m", "slow", *session.posargs)
 
 
