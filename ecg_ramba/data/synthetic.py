@@ -42,7 +42,7 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.files import building, is_complete, read_json, write_json, write_text
 from ecg_ramba.keys import digest, plain, seed_for
 
-COHORT_VERSION = 1
+COHORT_VERSION = 2
 MANIFEST = "synthetic_cohort.json"
 
 PLANTS = {"AF": "rhythm", "LBBB": "morphology", "TInv": "morphology", "QAb": "shortcut"}

@@ -171,7 +171,7 @@ def disturbance(person: Person, site: Site, seconds: float, rng: np.random.Gener
     offset = rng.normal(0, 0.2, (leads, 1))
     out = person.noise * rng.standard_normal((leads, n)) + person.wander * wander + site.drift * drift + offset
     if hum:
-        weight = rng.uniform(0.6, 1.4, (leads, 1)) * 0.02 * site.gain
+        weight = rng.uniform(0.6, 1.4, (leads, 1)) * 0.08 * site.gain
         out += weight * np.sin(2 * np.pi * (HUM_HZ * t + rng.uniform(0, 1)))
     return out
 

@@ -221,7 +221,7 @@ def predict_network(
 
 
 @torch.inference_mode()
-def _loss_on(network, source, y, weight, device, most: int = 128) -> float:
+def _loss_on(network, source, y, weight, device, most: int = 64) -> float:
     """Binary cross-entropy on the first windows of the training part, all leads, in evaluation mode."""
     rows = np.arange(min(most, len(source)))
     logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device)).float()

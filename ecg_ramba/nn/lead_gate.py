@@ -44,11 +44,9 @@ class LeadGate(nn.Module):
         self.attn = Attention(features, heads)
         self.scale_proj = nn.Linear(features, 1)
 
-    def gates(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
-        """The gates (B, leads), 0 where the lead is absent, else in (0, 1)."""
-        return self._gates(torch.where(leads_BE[..., None], x_BET, 0.0), leads_BE)
-
-    def _gates(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
+    def forward(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
+        """Signal (B, leads, T) -> its gates (B, leads), 0 where the lead is absent, else in (0, 1)."""
+        x_BET = torch.where(leads_BE[..., None], x_BET, 0.0)
         first, *rest = self.temporal_pool
         # each lead is a sequence of one channel: its strided convolution is one product over unfolded patches
         (kernel,), (stride,) = first.kernel_size, first.stride
@@ -59,8 +57,3 @@ class LeadGate(nn.Module):
         h_BEF = h.reshape(*leads_BE.shape, -1) + self.lead_embed.weight
         gate_BE = torch.sigmoid(self.scale_proj(self.attn(h_BEF, valid_BS=leads_BE)))[..., 0]
         return gate_BE.masked_fill(~leads_BE, 0.0)
-
-    def forward(self, x_BET: Tensor, leads_BE: Tensor) -> Tensor:
-        """Signal (B, leads, T) times its gates."""
-        x_BET = torch.where(leads_BE[..., None], x_BET, 0.0)
-        return x_BET * self._gates(x_BET, leads_BE)[..., None]

@@ -164,9 +164,8 @@ class EcgRamba(nn.Module):
         if self.config.use_signal:
             valid_BL = token_mask(batch, self.config.tokens)
             x_BET = visible_signal(batch)
-            if self.config.lead_gate:
-                x_BET = self.spatial_attn(x_BET, batch.leads)
-            parts.append(self.tok(x_BET, valid_BL))
+            gate_BE = self.spatial_attn(x_BET, batch.leads) if self.config.lead_gate else None
+            parts.append(self.tok(x_BET, valid_BL, gate_BE))
         if self.config.use_morphology:
             parts.append(self.rocket_perceiver(batch.morphology))
         if len(parts) == 2:

@@ -2,7 +2,7 @@
 
 ConvNeXt block: Liu et al. 2022, arXiv:2201.03545, in one dimension.
 
-Shape suffixes: B batch, E leads, T samples, C channels, L tokens, D width.
+Shape suffixes: B batch, E leads, T samples, C channels, K taps, L tokens, D width.
 """
 
 from __future__ import annotations
@@ -86,13 +86,49 @@ class MultiScaleTokenizer(nn.Module):
         self.proj = nn.Conv1d(channels * len(SCALES), width, 1)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward) for _ in range(2)))
 
-    def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None) -> Tensor:
-        """Signal (B, leads, T) -> tokens (B, L, width); tokens that ``valid_BL`` marks False reach no other."""
-        pooled = [F.adaptive_avg_pool1d(getattr(self, name)(x_BET), self.tokens) for name in SCALES]
+    def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None, gate_BE: Tensor | None = None) -> Tensor:
+        """Signal (B, leads, T), each lead times its gate, -> tokens (B, L, width).
+
+        Tokens that ``valid_BL`` marks False reach no other. Without ``gate_BE`` every gate is 1.
+        """
+        pooled = []
+        for name in SCALES:
+            first, *rest = getattr(self, name)
+            h_BCT = first(x_BET) if gate_BE is None else gated_conv(x_BET, gate_BE, first)
+            for layer in rest:
+                h_BCT = layer(h_BCT)
+            pooled.append(F.adaptive_avg_pool1d(h_BCT, self.tokens))
         h_BLD = F.linear(torch.cat(pooled, dim=1).transpose(1, 2), self.proj.weight[..., 0], self.proj.bias)
         for block in self.blocks:
             h_BLD = block(h_BLD, valid_BL)
         return h_BLD
+
+
+def gated_conv(x_BET: Tensor, gate_BE: Tensor, convolution: nn.Conv1d) -> Tensor:
+    """``convolution(x * gate)``, fast where the signal itself needs no gradient.
+
+    The gates go onto the kernels, one set of kernels a window, and the signal is laid out as patches. The backward pass
+    is then one product a window, without a gradient of the gated signal: a quarter of the convolution's time on a CPU.
+
+    Parameters
+    ----------
+    x_BET : Tensor
+        (batch, leads, samples).
+    gate_BE : Tensor
+        (batch, leads).
+    convolution : nn.Conv1d
+        Ungrouped, undilated, zero-padded.
+
+    Returns
+    -------
+    Tensor
+        (batch, channels, positions).
+    """
+    (taps,), (stride,), (padding,) = convolution.kernel_size, convolution.stride, convolution.padding
+    patches_BETK = F.pad(x_BET, (padding, padding)).unfold(-1, taps, stride)
+    patches_BFT = patches_BETK.transpose(2, 3).flatten(1, 2)  # F = leads x taps
+    kernels_BCF = (convolution.weight * gate_BE[:, None, :, None]).flatten(2)
+    return torch.baddbmm(convolution.bias[:, None], kernels_BCF, patches_BFT)
 
 
 def _convolution(channels_in: int, channels: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:

@@ -113,7 +113,7 @@ def test_order_of_tokens_matters_to_a_backbone_over_tokens_only():
         batch = example_batch(SHAPE, SPEC.streams(TINY), 2)
         tokens = model.tok(batch.signal)
         expected = model(batch)
-        model.tok.forward = lambda x, valid, tokens=tokens: tokens.flip(1)
+        model.tok.forward = lambda x, valid, gate, tokens=tokens: tokens.flip(1)
         changes[sequence] = (model(batch) - expected).abs().max().item()
     assert changes["latents"] < 1e-5
     assert changes["tokens"] > 1e-4

@@ -14,7 +14,7 @@ from ecg_ramba.nn.dropout import Dropout
 from ecg_ramba.nn.inputs import PatchEmbedding, masked_mean, token_mask, visible_rhythm, visible_signal
 from ecg_ramba.nn.lead_gate import LeadGate
 from ecg_ramba.nn.perceiver import GroupProjection
-from ecg_ramba.nn.tokenizer import MultiScaleTokenizer
+from ecg_ramba.nn.tokenizer import MultiScaleTokenizer, gated_conv
 
 
 @settings(max_examples=30, deadline=None)
@@ -105,12 +105,11 @@ def test_lead_gate_ignores_absent_leads():
     leads[:, 6:] = False
     other = x.clone()
     other[:, 6:] = torch.nan
-    gates = gate.gates(x, leads)
-    assert torch.equal(gates, gate.gates(other, leads))
+    gates = gate(x, leads)
+    assert torch.equal(gates, gate(other, leads))
     assert (gates[:, 6:] == 0).all()
     assert ((gates[:, :6] > 0) & (gates[:, :6] < 1)).all()
-    torch.testing.assert_close(gate(x, leads), torch.where(leads[..., None], x, 0) * gates[..., None])
-    assert not torch.allclose(gates[:, :6], gate.gates(x, torch.ones_like(leads))[:, :6])
+    assert not torch.allclose(gates[:, :6], gate(x, torch.ones_like(leads))[:, :6])
 
 
 def test_lead_gate_patches_equal_its_convolution():
@@ -119,7 +118,27 @@ def test_lead_gate_patches_equal_its_convolution():
     x, leads = torch.randn(2, 12, 512), torch.ones(2, 12, dtype=torch.bool)
     h = gate.temporal_pool(x.reshape(24, 1, 512)).reshape(2, 12, -1) + gate.lead_embed.weight
     expected = torch.sigmoid(gate.scale_proj(gate.attn(h)))[..., 0]
-    torch.testing.assert_close(gate.gates(x, leads), expected)
+    torch.testing.assert_close(gate(x, leads), expected)
+
+
+@pytest.mark.parametrize(("taps", "stride", "padding"), [(3, 2, 1), (15, 8, 7), (4, 3, 0)])
+def test_gated_convolution_equals_the_convolution_of_the_gated_signal(taps, stride, padding):
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv1d(5, 6, taps, stride, padding).double()
+    x = torch.randn(3, 5, 101, dtype=torch.float64, requires_grad=True)
+    gate = torch.rand(3, 5, dtype=torch.float64, requires_grad=True)
+    expected, result = convolution(x * gate[..., None]), gated_conv(x, gate, convolution)
+    torch.testing.assert_close(result, expected)
+    upstream = torch.randn_like(expected)
+    wanted = [x, gate, *convolution.parameters()]
+    for ours, theirs in zip(*(torch.autograd.grad(y, wanted, upstream) for y in (result, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_tokenizer_gates_the_signal():
+    torch.manual_seed(0)
+    tokenizer, x, gate = MultiScaleTokenizer(12, 24, 20).eval(), torch.randn(2, 12, 500), torch.rand(2, 12)
+    torch.testing.assert_close(tokenizer(x, gate_BE=gate), tokenizer(x * gate[..., None]))
 
 
 @pytest.mark.parametrize("samples", [2500, 5000, 1300])
