@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from ecg_ramba.data.registry import datasets, locate
 from ecg_ramba.data.store import prepare, records_digest
 from ecg_ramba.data.synthetic import CohortConfig, synthesize
+from ecg_ramba.evaluation.intervals import subject_draws
+from ecg_ramba.evaluation.metrics import Ranking, roc_auc
 from ecg_ramba.evaluation.pooling import Pooling, pool
 from ecg_ramba.harness.cells import Cell, probabilities, train_cell
 from ecg_ramba.harness.config import Budget, SuiteConfig
@@ -123,15 +124,15 @@ def scored(tmp_path_factory):
 
 
 def areas(values):
-    return np.array([roc_auc_score(truth, scores) for truth, scores in values])
+    return np.array([roc_auc(truth, scores) for truth, scores in values])
 
 
 def interval(values, alpha, draws=4000):
     """Bootstrap interval, over the subjects of each seed, of the mean ROC-AUC over seeds."""
-    rng, means = np.random.default_rng(0), np.zeros(draws)
-    for truth, scores in values:
-        at = rng.integers(0, len(truth), (draws, len(truth)))
-        means += [roc_auc_score(truth[i], scores[i]) / len(values) for i in at]
+    means = np.zeros(draws)
+    for seed, (truth, scores) in enumerate(values):
+        weights = subject_draws(np.zeros(len(truth), int), draws, seed).astype(np.float32)
+        means += Ranking(truth, scores)(weights, precision=False)[0] / len(values)
     return np.quantile(means, [alpha / 2, 1 - alpha / 2])
 
 
