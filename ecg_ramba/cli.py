@@ -89,13 +89,13 @@ def _train_command(commands) -> None:
 def _evaluate_command(commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score trained models", description=evaluate_command.__doc__)
     evaluate.add_argument(
-        "--ckpt", type=Path, nargs="+", metavar="FILE", help="checkpoints (default: models/fold*_best.pt)"
+        "--ckpt", type=Path, nargs="+", metavar="FILE", help="checkpoints (default: models/fold*_best*.pt)"
     )
     evaluate.add_argument(
         "--data", type=Path, metavar="DIR", help="folder with the data sets (default: where they were trained)"
     )
     evaluate.add_argument(
-        "--oof", action="store_true", help="score the held-out source recordings (default without --target)"
+        "--oof", action="store_true", help="the held-out source recordings (scored in any case, targets or not)"
     )
     evaluate.add_argument("--target", nargs="+", default=[], metavar="NAME", help="data sets to score zero-shot")
     evaluate.add_argument(
@@ -110,7 +110,11 @@ def _predict_command(commands) -> None:
         "file", metavar="FILE", type=Path, nargs="+", help="WFDB recordings (.hea beside .mat or .dat)"
     )
     predict.add_argument(
-        "--ckpt", type=Path, nargs="+", metavar="FILE", help="checkpoints (default: models/fold*_best.pt)"
+        "--ckpt",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="checkpoints, after the recordings (default: models/fold*_best*.pt)",
     )
     predict.add_argument("--json", action="store_true", help="print JSON, one object a recording")
     predict.set_defaults(run=predict_command)
@@ -195,12 +199,12 @@ def train_command(options: argparse.Namespace) -> int:
         raise UserError(f"training failed: {'; '.join(result.failures.values())}")
     for path in publish_models(result.context, result.cells[spec.name], options.models, options.data):
         print(path)
-    print(f"score it: ecg-ramba evaluate --ckpt {options.models}/fold*_best.pt --oof")
+    print(f"score it: ecg-ramba evaluate --ckpt {options.models}/fold*_best*.pt --oof")
     return 0
 
 
 def _checkpoints(named: list[Path] | None) -> list[Path]:
-    return named or sorted(Path("models").glob("fold*_best.pt"))
+    return named or sorted(Path("models").glob("fold*_best*.pt"))
 
 
 def evaluate_command(options: argparse.Namespace) -> int:

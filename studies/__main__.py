@@ -1,5 +1,6 @@
 """``nox -s studies``: named studies beside the main table."""
 
+import shlex
 import sys
 
 from ecg_ramba.harness.options import (
@@ -43,9 +44,8 @@ def run_search(options) -> None:
     if not options.no_tracking:
         check_tracking(options.tracking)
     workers = options.workers or default_workers()
-    path, found = search(
-        options.model, suite_config(options), options.trials, options.data, options.out, workers, Progress()
-    )
+    config = suite_config(options)
+    path, found = search(options.model, config, options.trials, options.data, options.out, workers, Progress())
     content = read_json(path)
     for study in found:
         best = study["best"]
@@ -58,7 +58,8 @@ def run_search(options) -> None:
     if not options.no_tracking:
         log_search(options.model, found, path, content["synthetic"], options.tracking)
     print(f"best configuration: {path}")
-    print(f"use it: nox -s ablations -- --config {path}")
+    data = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
+    print(f"use it: nox -s ablations -- {data}--config {path}")
 
 
 if __name__ == "__main__":

@@ -108,11 +108,13 @@ def load_fold_model(path: Path) -> FoldModel:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; train first: ecg-ramba train --data DIR") from None
-    except pickle.UnpicklingError as error:
-        first = str(error).split("\n")[0]
-        raise CheckpointError(f"{path} is refused: it holds more than tensors and plain values ({first})") from None
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
-        first = str(error).split("\n")[0]
+    except pickle.UnpicklingError:
+        # torch's own text ends by advising to load it without protection
+        raise CheckpointError(f"{path} is refused: no checkpoint, or one that holds more than tensors") from None
+    except PermissionError:
+        raise CheckpointError(f"{path} may not be read by this user") from None
+    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile, LookupError) as error:
+        first = str(error).split("\n")[0] or "it is empty"
         raise CheckpointError(f"{path} is not a readable checkpoint ({first}); train again or copy it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this suite (format {FORMAT}); made by another project?")

@@ -5,6 +5,8 @@ The files keep the published checkpoints' names; what is in them is the last epo
 
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, wr
 from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context, probabilities
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.inputs import window_table
-from ecg_ramba.harness.outputs import data_facts
+from ecg_ramba.harness.outputs import commit, data_facts
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import digest, plain
 
@@ -30,14 +32,19 @@ TRAINING = "training.json"
 
 
 def publish_models(context: Context, cells: Sequence[dict], models: Path, data_dir: Path | None) -> list[Path]:
-    """Copy the cells' checkpoints to ``models/fold1_best.pt`` … with SHA256SUMS and training.json."""
-    paths = []
+    """Copy the cells' checkpoints to ``models/fold1_best.pt`` … with SHA256SUMS and training.json.
+
+    Checkpoints that an earlier training left there (those its SHA256SUMS names) go: models of two trainings never mix.
+    """
+    old, paths = _checksums(models), []
     for cell in sorted(cells, key=lambda c: (c["seed"], c["fold"])):
         seed = f"_seed{cell['seed']}" if cell["seed"] else ""
         path = models / f"fold{cell['fold']}_best{seed}.pt"
         source = context.out / "cells" / cell["key"][:24] / "model.pt"
         write_atomic(path, lambda p, s=source: shutil.copyfile(s, p))
         paths.append(path)
+    for name in set(old) - {p.name for p in paths}:
+        (models / name).unlink(missing_ok=True)
     write_text(models / SUMS, "".join(f"{sha256_file(p)}  {p.name}\n" for p in paths))
     facts = {"data": str(data_dir.resolve()) if data_dir else None, "source": context.source.name}
     write_json(models / TRAINING, facts | {"config": plain(context.suite)})
@@ -58,24 +65,53 @@ def load_models(paths: Sequence[Path]) -> list[FoldModel]:
         )
     models = []
     for path in paths:
-        sums = path.parent / SUMS
-        if sums.is_file() and path.is_file():
-            known = {
-                name: value
-                for value, name in (line.split("  ", 1) for line in sums.read_text().splitlines() if "  " in line)
-            }
-            if path.name in known and sha256_file(path) != known[path.name]:
-                raise CheckpointError(
-                    f"{path} differs from its checksum in {sums}; it was changed or damaged, copy it again"
-                )
-        models.append(load_fold_model(path))
-    first = models[0]
-    for model, path in zip(models, paths, strict=True):
-        if (model.spec.name, model.classes, model.signal) != (first.spec.name, first.classes, first.signal):
+        known = _checksums(path.parent)
+        if known and path.name not in known:
             raise CheckpointError(
-                f"{path} does not belong with {paths[0]}: another model, other classes or another signal path"
+                f"{path} is no checkpoint of the last training there (not in {path.parent / SUMS}); name fold*_best*.pt"
             )
+        if known and path.is_file() and sha256_file(path) != known[path.name]:
+            raise CheckpointError(
+                f"{path} differs from its checksum in {path.parent / SUMS}; it was changed or damaged, copy it again"
+            )
+        models.append(load_fold_model(path))
+    for model, path in zip(models, paths, strict=True):
+        if _kind(model) != _kind(models[0]):
+            raise CheckpointError(
+                f"{path} does not belong with {paths[0]}: another model, source, number of folds, classes or signal"
+            )
+    cells = [(m.facts["fold"], m.facts["seed"]) for m in models]
+    for at, cell in enumerate(cells):
+        if cell in cells[:at]:
+            raise CheckpointError(f"{paths[at]} and {paths[cells.index(cell)]} are both fold {cell[0]}, seed {cell[1]}")
+    _check_one_split(models, paths)
     return models
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of the checkpoints that the last training left in a folder; {} without SHA256SUMS."""
+    place = folder / SUMS
+    lines = place.read_text().splitlines() if place.is_file() else []
+    return {name: value for value, name in (line.split("  ", 1) for line in lines if "  " in line)}
+
+
+def _kind(model: FoldModel) -> tuple:
+    facts = model.facts
+    return model.spec.name, model.classes, model.signal, facts["source"], facts["folds"], facts["label_space"]
+
+
+def _check_one_split(models: Sequence[FoldModel], paths: Sequence[Path]) -> None:
+    """Refuse folds of different splits: under one split any two folds' training parts make up the whole source."""
+    parts = {m.facts["fold"]: set(m.facts["training_signals"]) for m in models}
+    whole = set().union(*parts.values())
+    for (a, one), (b, other) in combinations(parts.items(), 2):
+        if len(parts) > 2 and one | other != whole:
+            raise CheckpointError(
+                f"folds {a} and {b} of {paths[0].parent} are of different splits of the source; train them together"
+            )
+    for model, path in zip(models, paths, strict=True):
+        if set(model.facts["training_signals"]) != parts[model.facts["fold"]]:
+            raise CheckpointError(f"{path} was trained on another split of the source than its fold's other seeds")
 
 
 def training_facts(paths: Sequence[Path]) -> dict:
@@ -91,14 +127,29 @@ def held_out(model: FoldModel, records: pd.DataFrame) -> np.ndarray:
     return np.flatnonzero(~seen)
 
 
-def clear_target(target: Prepared, source: Prepared) -> Prepared:
-    """The target without unlabelled recordings and without anything of the source."""
-    keep = target.records["labelled"].to_numpy() & ~overlap_with_source(target.records, source.records)
+def clear_target(target: Prepared, source: Prepared, models: Sequence[FoldModel]) -> tuple[Prepared, dict]:
+    """The target without unlabelled recordings and without anything that the source holds or a model was trained on.
+
+    Returns
+    -------
+    target : Prepared
+    counts : dict
+        ``unlabelled`` and ``removed_overlap``: how many recordings went, and why.
+    """
+    records = target.records
+    signals = set().union(*(m.facts["training_signals"] for m in models))
+    subjects = set().union(*(m.facts["training_subjects"] for m in models))
+    same_publisher = records["publisher"].isin(set(source.records["publisher"])) & records["subject_known"]
+    trained_on = records["signal_digest"].isin(signals) | (records["subject"].isin(subjects) & same_publisher)
+    overlap = overlap_with_source(records, source.records) | trained_on.to_numpy()
+    labelled = records["labelled"].to_numpy(bool)
+    keep = labelled & ~overlap
     if not keep.any():
         raise UserError(
             f"{target.name}: no recording is left (unlabelled, or all overlap with the source {source.name})"
         )
-    return target.subset(np.flatnonzero(keep))
+    counts = {"unlabelled": int((~labelled).sum()), "removed_overlap": int((labelled & overlap).sum())}
+    return target.subset(np.flatnonzero(keep)), counts
 
 
 def evaluation_folder(
@@ -127,7 +178,7 @@ def evaluation_folder(
     if not frames:
         raise LeakageError(f"all recordings of {source.name} were in the training of these models; nothing is held out")
     kept = source.subset(np.flatnonzero(number))
-    cleared = [clear_target(t, source) for t in targets]
+    cleared, counts = zip(*(clear_target(t, source, models) for t in targets), strict=True) if targets else ((), ())
     for target in cleared:
         table = window_table(target)
         frames += [_frame(model, target, table, np.arange(len(table)), cache) for model in models]
@@ -139,7 +190,9 @@ def evaluation_folder(
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
     write_atomic(folder / "windows.parquet", lambda p: pd.concat(frames, ignore_index=True).to_parquet(p, index=False))
     write_json(folder / "variants.json", [_variant_row(models)])
-    write_json(folder / "suite.json", _suite_facts(models, kept, cleared, key, command))
+    data = [data_facts(kept, kept, len(window_table(kept)), {})]
+    data += [data_facts(t, c, len(window_table(c)), n) for t, c, n in zip(targets, cleared, counts, strict=True)]
+    write_json(folder / "suite.json", _suite_facts(models, data, key, command))
     return folder
 
 
@@ -176,24 +229,25 @@ def _variant_row(models: Sequence[FoldModel]) -> dict:
     return row | {"parameters": parameters, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
 
 
-def _suite_facts(models, source: Prepared, targets, key: str, command: str) -> dict:
+def _suite_facts(models, data: list[dict], key: str, command: str) -> dict:
+    """``data``: what was used and left out of the source, then of each target."""
     facts = models[0].facts
     return {
         "key": key,
-        "created": "",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
-        "commit": "",
+        "commit": commit(),
         "command": command,
-        "source": source.name,
-        "targets": [t.name for t in targets],
+        "source": data[0]["name"],
+        "targets": [d["name"] for d in data[1:]],
         "profile": facts["profile"],
         "folds": len({m.facts["fold"] for m in models}),
         "seeds": len({m.facts["seed"] for m in models}),
-        "synthetic": bool(facts["synthetic"]) or any(d.synthetic for d in (source, *targets)),
+        "synthetic": bool(facts["synthetic"]) or any(d["synthetic"] for d in data),
         "label_space": facts["label_space"],
         "classes": list(models[0].classes),
         "mapping_digest": mapping_digest(),
-        "data": [data_facts(d, d, len(window_table(d)), {}) for d in (source, *targets)],
+        "data": data,
         "backend": ACTIVE_BACKEND,
         "device": "cpu",
         "precision": facts["precision"],

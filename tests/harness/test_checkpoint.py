@@ -1,6 +1,8 @@
 """Checkpoints: the same predictions after a round trip; damaged, foreign and hostile files are refused."""
 
+import dataclasses
 import io
+import json
 import pickle
 import zipfile
 
@@ -14,6 +16,7 @@ from ecg_ramba.harness.cells import probabilities
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.suite import cache_dir
 from ecg_ramba.harness.trained import (
+    clear_target,
     evaluation_folder,
     held_out,
     load_models,
@@ -157,6 +160,52 @@ def test_a_file_that_differs_from_its_checksum_is_refused(published, tmp_path):
     (tmp_path / "fold1_best.pt").write_bytes((tmp_path / "fold2_best.pt").read_bytes())
     with pytest.raises(CheckpointError, match="differs from its checksum"):
         load_models([tmp_path / "fold1_best.pt"])
+
+
+def test_models_that_do_not_belong_together_are_refused(published, tmp_path):
+    _, paths = published
+    with pytest.raises(CheckpointError, match="both fold 1"):
+        load_models([paths[0], paths[0]])
+    content = torch.load(paths[1], weights_only=True)
+
+    def altered(name, **facts):
+        about = json.loads(content["about"])
+        about["facts"] |= facts
+        torch.save(content | {"about": json.dumps(about)}, tmp_path / name)
+        return tmp_path / name
+
+    for facts in ({"source": "elsewhere"}, {"folds": 3}):
+        with pytest.raises(CheckpointError, match="does not belong with"):
+            load_models([paths[0], altered("foreign.pt", **facts)])
+    part = json.loads(content["about"])["facts"]["training_signals"][1:]
+    with pytest.raises(CheckpointError, match="different splits"):
+        load_models([*paths, altered("third.pt", fold=3, training_signals=part)])
+    with pytest.raises(CheckpointError, match="another split"):
+        load_models([*paths, altered("again.pt", seed=1, training_signals=part)])
+
+
+def test_training_again_removes_what_an_earlier_training_left(published, tmp_path):
+    result, _ = published
+    models = tmp_path / "models"
+    cells = result.cells["ecg_ramba"]
+    publish_models(result.context, cells, models, None)
+    (models / "mine.pt").write_bytes(b"not ours")
+    publish_models(result.context, cells[:1], models, None)
+    assert sorted(p.name for p in models.glob("*.pt")) == ["fold1_best.pt", "mine.pt"]
+    with pytest.raises(CheckpointError, match="last training"):
+        load_models([models / "mine.pt"])
+
+
+def test_a_target_recording_that_a_model_was_trained_on_is_never_scored(published, tmp_path):
+    """The source as found now may lack what the models were trained on; the checkpoints know."""
+    result, paths = published
+    models, context = load_models(paths), result.context
+    source, target = context.source, context.targets[-1]
+    stolen = target.records["signal_digest"].to_numpy(object).copy()
+    stolen[:3] = source.records["signal_digest"].to_numpy()[:3]
+    target = dataclasses.replace(target, records=target.records.assign(signal_digest=stolen))
+    _, counts = clear_target(target, source.subset(np.arange(3, len(source.records))), models)
+    assert counts["removed_overlap"] == 3
 
 
 def test_checkpoints_hold_no_code(published):
