@@ -45,7 +45,10 @@ def list_variants() -> None:
 
     from ecg_ramba.harness.variants import all_variants
 
-    table = Table("name", "what", "differs by", "claim it tests", title="Variants")
+    table = Table(title="Variants")
+    table.add_column("name", no_wrap=True)
+    for heading in ("what", "differs by", "claim it tests"):
+        table.add_column(heading, overflow="fold")
     for v in all_variants().values():
         differs = ", ".join(f"{k}={x}" for k, x in v.changes.items())
         if v.windows_of:

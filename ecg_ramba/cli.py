@@ -285,6 +285,13 @@ def report_command(options: argparse.Namespace) -> int:
             f"{options.run_dir} is no finished run (it has no suite.json); name a folder such as runs/suites/KEY"
         )
     evaluation = evaluate(options.run_dir)
+    recorded = {v.name for v in evaluation.suite.variants if v.failure}
+    lost = [f"{name}: {why}" for name, why in evaluation.failures.items() if name not in recorded]
+    if lost:
+        raise UserError(
+            f"{options.run_dir}: the stored predictions cannot be read ({'; '.join(lost)}); the report stays, "
+            "run the suite's command again to restore them"
+        )
     console = Console()
     files = write_report(evaluation, options.run_dir)
     print_summary(evaluation, console)

@@ -186,7 +186,10 @@ def release_counts(dataset_name: str, hospital: str = "") -> dict[str, int]:
     if not chosen:
         known = sorted({name for r in _TABLE["release"] for name in r["datasets"]})
         where = f"hospital '{hospital}' of data set {dataset_name}" if releases else f"data set {dataset_name}"
-        raise UserError(f"labels.toml has no release counts for {where}; it has {', '.join(known)}")
+        raise UserError(
+            f"labels.toml has no release counts for {where} (it has {', '.join(known)}); for a data set of your own "
+            "give annotated={'': (its classes)} to the DataSet"
+        )
     counts = dict.fromkeys(PAPER27, 0)
     for release in chosen:
         names = _TABLE["scp_label"] | _TABLE["scp_axis"] if release["scheme"] == "scp" else _EXTRA

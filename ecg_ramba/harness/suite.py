@@ -65,6 +65,9 @@ def load_named(
     for name in names:
         with progress.stage(f"prepare {name}", unit="recordings") as report:
             prepared.append(prepare(known[name], folders[name], cache, signal, workers, report))
+        if refused := prepared[-1].refused:
+            first = f"{refused[0]['file']}: {refused[0]['cause']}"
+            progress.say(f"{name}: {len(refused)} recordings refused and left out, the first: {first}")
     return prepared
 
 

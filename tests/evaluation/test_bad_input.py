@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ecg_ramba.cli import main
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
@@ -139,3 +140,14 @@ def test_labels_given_twice_are_refused(fake_suite):
 def test_no_such_folder(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         evaluate(tmp_path / "nothing")
+
+
+def test_a_report_is_not_replaced_when_its_predictions_are_lost(fake_suite, capsys):
+    suite = fake_suite(n=40, rhythm=False)
+    (suite.write() / "variants" / "no_hrv" / "windows.parquet").write_bytes(b"damaged")
+    report = suite.folder / "report" / "report.md"
+    report.parent.mkdir()
+    report.write_text("as it was")
+    assert main(["report", str(suite.folder)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert report.read_text() == "as it was"
