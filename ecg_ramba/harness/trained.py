@@ -43,8 +43,9 @@ def publish_models(context: Context, cells: Sequence[dict], models: Path, data_d
         source = context.out / "cells" / cell["key"][:24] / "model.pt"
         write_atomic(path, lambda p, s=source: shutil.copyfile(s, p))
         paths.append(path)
-    for name in set(old) - {p.name for p in paths}:
-        (models / name).unlink(missing_ok=True)
+    for stale in set(models.glob("fold*_best*.pt")) - set(paths):
+        if stale.name in old:
+            stale.unlink()
     write_text(models / SUMS, "".join(f"{sha256_file(p)}  {p.name}\n" for p in paths))
     facts = {"data": str(data_dir.resolve()) if data_dir else None, "source": context.source.name}
     write_json(models / TRAINING, facts | {"config": plain(context.suite)})
