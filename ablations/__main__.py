@@ -5,8 +5,10 @@ import sys
 from ecg_ramba.harness.options import (
     Parser,
     add_suite_options,
+    add_support_options,
     add_tracking_options,
     command_line,
+    evaluation_config,
     run_command,
     suite_config,
 )
@@ -21,13 +23,7 @@ def parser() -> Parser:
     choice.add_argument("--all", action="store_true", help="run all registered variants")
     add_suite_options(made)
     add_tracking_options(made)
-    support = made.add_argument_group("macro averages")
-    support.add_argument(
-        "--min-positives", type=int, default=30, metavar="N", help="positives a class needs (default 30)"
-    )
-    support.add_argument(
-        "--min-subjects", type=int, default=10, metavar="N", help="positive subjects it needs (default 10)"
-    )
+    add_support_options(made)
     return made
 
 
@@ -63,7 +59,6 @@ def run(options, argv: list[str]) -> int:
     """Run the suite, the report and the tracking; exit status 1 when a variant failed."""
     from rich.console import Console
 
-    from ecg_ramba.evaluation.config import EvaluationConfig
     from ecg_ramba.evaluation.evaluate import evaluate
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
@@ -81,15 +76,14 @@ def run(options, argv: list[str]) -> int:
     command = "nox -s ablations" + (f" -- {command_line(argv)}" if argv else "")
     workers = options.workers or default_workers()
     result = run_suite(config, variants, options.data, options.out, workers, progress, command)
-    settings = EvaluationConfig(min_positives=options.min_positives, min_subjects=options.min_subjects)
     with progress.stage("evaluate", unit="tasks") as report:
-        evaluation = evaluate(result.folder, settings, progress=report)
+        evaluation = evaluate(result.folder, evaluation_config(options), progress=report)
     files = write_report(evaluation, result.folder)
     console = Console()
     print_summary(evaluation, console)
-    line = "" if options.no_tracking else log_suite(result, evaluation, files, options.tracking, progress)
     console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
-    if line:
+    if not options.no_tracking:
+        line = log_suite(result, evaluation, files, options.tracking, progress)
         console.print(f"Compare the runs: nox -s ui   (or: {line})", highlight=False, soft_wrap=True)
     return 1 if result.failures else 0
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from ecg_ramba import __version__
 from ecg_ramba.errors import UserError
-from ecg_ramba.harness.options import Parser, add_suite_options, command_line, run_command, suite_config
+from ecg_ramba.harness.options import (
+    Parser,
+    add_suite_options,
+    add_support_options,
+    command_line,
+    evaluation_config,
+    run_command,
+    suite_config,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,6 +49,7 @@ def parser() -> Parser:
         "report", help="write the report of a finished run again", description=report_command.__doc__
     )
     report.add_argument("run_dir", metavar="RUN", type=Path, help="a suite's folder: runs/suites/KEY")
+    add_support_options(report)
     report.set_defaults(run=report_command)
     return made
 
@@ -95,9 +104,15 @@ def _evaluate_command(commands) -> None:
         "--data", type=Path, metavar="DIR", help="folder with the data sets (default: where they were trained)"
     )
     evaluate.add_argument(
-        "--oof", action="store_true", help="the held-out source recordings (scored in any case, targets or not)"
+        "--oof", action="store_true", help="the held-out source recordings (what is scored without --target)"
     )
-    evaluate.add_argument("--target", nargs="+", default=[], metavar="NAME", help="data sets to score zero-shot")
+    evaluate.add_argument(
+        "--target",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="data sets to score zero-shot; with --oof beside the source, and with the transfer gap",
+    )
     evaluate.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)"
     )
@@ -126,9 +141,11 @@ def data_check(options: argparse.Namespace) -> int:
 
     from ecg_ramba.data.check import check
     from ecg_ramba.data.check_text import render
-    from ecg_ramba.files import write_text
+    from ecg_ramba.files import check_writable, write_text
     from ecg_ramba.harness.progress import Progress
 
+    if options.json:
+        check_writable(options.json.parent)
     with Progress().stage("read", unit="recordings") as report:
         found = check(options.folder, options.only, progress=report)
     render(found, Console())
@@ -181,6 +198,7 @@ def model_summary(options: argparse.Namespace) -> int:
 
 def train_command(options: argparse.Namespace) -> int:
     """Train one model on all folds and leave models/fold1_best.pt … with SHA256SUMS."""
+    from ecg_ramba.files import check_writable
     from ecg_ramba.harness.config import Variant
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
@@ -194,6 +212,7 @@ def train_command(options: argparse.Namespace) -> int:
     variant = Variant(name=spec.name, title=spec.title, model=spec.name)
     workers = options.workers or default_workers()
     command = f"ecg-ramba {command_line(options.argv)}"
+    check_writable(options.models)
     result = run_suite(config, [variant], options.data, options.out, workers, Progress(), command)
     if result.failures:
         raise UserError(f"training failed: {'; '.join(result.failures.values())}")
@@ -208,27 +227,28 @@ def _checkpoints(named: list[Path] | None) -> list[Path]:
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
-    """Score trained models: on the source recordings they never saw, and zero-shot on targets."""
+    """Score trained models: on the source recordings they never saw (--oof, or no target), zero-shot on targets."""
     from rich.console import Console
 
-    from ecg_ramba.data.registry import datasets
     from ecg_ramba.evaluation.evaluate import evaluate
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
+    from ecg_ramba.files import check_writable
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
-    from ecg_ramba.harness.suite import cache_dir, check_writable, load_named
+    from ecg_ramba.harness.suite import cache_dir, load_named
     from ecg_ramba.harness.trained import evaluation_folder, load_models, training_facts
 
     paths = _checkpoints(options.ckpt)
     models = load_models(paths)
     check_writable(options.out)
     source = models[0].facts["source"]
+    if source in options.target:
+        raise UserError(f"{source} is what these models were trained on; score what they never saw of it with --oof")
+    home = [source] if options.oof or not options.target else []
     place = options.data or training_facts(paths).get("data")
-    if place is None and not datasets()[source].synthetic:
-        raise UserError(f"these models were trained on {source}; say where its recordings are with --data DIR")
     data = load_named(
-        [source, *options.target],
+        [*home, *options.target],
         Path(place) if place else None,
         cache_dir(options.out),
         models[0].signal,
@@ -236,7 +256,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
         Progress(),
     )
     command = f"ecg-ramba {command_line(options.argv)}"
-    folder = evaluation_folder(models, data[0], data[1:], options.out, cache_dir(options.out), command)
+    scored = data.pop(0) if home else None
+    folder = evaluation_folder(models, scored, data, options.out, cache_dir(options.out), command)
     evaluation = evaluate(folder)
     files = write_report(evaluation, folder)
     console = Console()
@@ -247,44 +268,42 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
 def predict_command(options: argparse.Namespace) -> int:
     """Print each class's probability for recordings, by the fold ensemble. A research tool, not a medical device."""
-    import json
-
     from rich.console import Console
 
     from ecg_ramba.errors import RecordError
-    from ecg_ramba.harness.trained import load_models, predict_record, prediction_table, read_recording
+    from ecg_ramba.harness.predict import predict_record, prediction_json, prediction_table, read_recording
+    from ecg_ramba.harness.trained import load_models
 
     models = load_models(_checkpoints(options.ckpt))
     failed = 0
     for path in options.file:
         try:
-            table = predict_record(models, read_recording(path))
+            found = predict_record(models, read_recording(path))
         except RecordError as error:
             print(f"error: {error}", file=sys.stderr)
             failed += 1
             continue
         if options.json:
-            rows = json.loads(table.to_json(orient="records"))
-            synthetic = bool(models[0].facts["synthetic"])
-            print(json.dumps({"file": str(path), "synthetic_trained": synthetic, "classes": rows}))
+            print(prediction_json(found, path, models))
         else:
-            Console().print(prediction_table(table, path, models))
+            Console().print(prediction_table(found, path, models))
     return 2 if failed else 0
 
 
 def report_command(options: argparse.Namespace) -> int:
-    """Compute every table and figure of a finished run again from its stored predictions."""
+    """Compute every table and figure of a finished run again from its stored predictions, with the settings of its
+    last report unless others are named."""
     from rich.console import Console
 
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.report import write_report
+    from ecg_ramba.evaluation.report import stored_settings, write_report
     from ecg_ramba.evaluation.terminal import print_summary
 
     if not (options.run_dir / "suite.json").is_file():
         raise UserError(
             f"{options.run_dir} is no finished run (it has no suite.json); name a folder such as runs/suites/KEY"
         )
-    evaluation = evaluate(options.run_dir)
+    evaluation = evaluate(options.run_dir, evaluation_config(options, stored_settings(options.run_dir)))
     recorded = {v.name for v in evaluation.suite.variants if v.failure}
     lost = [f"{name}: {why}" for name, why in evaluation.failures.items() if name not in recorded]
     if lost:

@@ -4,9 +4,20 @@ The command line prints the message without a traceback and exits with a non-zer
 are ordinary exceptions. Our own mistakes stay ``AssertionError`` and keep their traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user can put right: a path, an option, a file. The message says what and how."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that is not there: the nearest known one, and all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UserError(f"no {what} is called {name!r}; {hint}there are: {', '.join(known)}")
 
 
 class RecordError(UserError):

@@ -31,7 +31,7 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"cannot write {path}: {reason}; choose another --out or free some space") from error
+        raise UserError(f"cannot write {path}: {reason}; choose another place or free some space") from error
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -49,6 +49,12 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse an output folder that cannot be written, before anything is computed for it."""
+    write_atomic(folder / ".writable", lambda p: p.write_text("ok"))
+    (folder / ".writable").unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ A model is a :class:`ModelSpec`. There are two kinds:
     of shape (B, n_classes), float32. The harness trains all networks alike.
 ``estimator``
     ``build(config, shape)`` returns an object with ``fit(windows, y, known, seed)``, ``predict_proba(windows)``,
-    ``state()`` and ``load(state)`` (see :class:`Estimator`); the harness calls ``fit`` once a fold.
+    ``parameters()``, ``state()`` and ``load(state)`` (see :class:`Estimator`); the harness calls ``fit`` once a fold.
 
 A new model is one file with a ``SPEC`` and one entry point in the group ``ecg_ramba.models``. This module imports no
 torch, so that lists and ``--help`` stay instant.
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +91,9 @@ class Estimator(Protocol):
     def predict_proba(self, windows: Windows) -> np.ndarray:
         """Probabilities (N, classes), float32."""
 
+    def parameters(self) -> int:
+        """Number of fitted weights, as tables give it."""
+
     def state(self) -> dict[str, np.ndarray]:
         """Everything fitted, as arrays."""
 
@@ -131,6 +134,10 @@ class ModelSpec:
     build: Callable[[Any, InputShape], Any]
     search_space: Callable[[Any, Any], Any] | None = None
 
+    def __post_init__(self):
+        if self.kind not in ("network", "estimator"):
+            raise UserError(f"its kind is {self.kind!r}; use network or estimator")
+
 
 def model_names() -> list[str]:
     """Names of all registered models, without importing any of them."""
@@ -147,14 +154,17 @@ def model_spec(name: str) -> ModelSpec:
     """
     found = {ep.value: ep for ep in entry_points(group="ecg_ramba.models", name=name)}
     if not found:
-        raise UserError(f"no model is called {name!r}; there are: {', '.join(model_names())}")
+        raise unknown_name("model", name, model_names())
     if len(found) > 1:
         raise UserError(f"two models are called {name!r}: {' and '.join(sorted(found))}; uninstall or rename one")
     (ep,) = found.values()
     try:
         spec = ep.load()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"model {name!r} ({ep.value}) cannot be imported: {error}") from error
+    except Exception as error:  # a plug-in's module may fail in any way
+        kind = type(error).__name__
+        raise UserError(f"model {name!r} ({ep.value}) cannot be imported: {kind}: {error}") from error
+    if not isinstance(spec, ModelSpec):
+        raise UserError(f"model {name!r} ({ep.value}) is a {type(spec).__name__}; name a ModelSpec there")
     if spec.name != name:
         raise UserError(f"model {name!r} ({ep.value}) calls itself {spec.name!r}; make the two names the same")
     return spec

@@ -203,6 +203,12 @@ def _check(record: Record, name: str, config: SignalConfig) -> None:
         raise RecordError(name, "its signal is standardised, so millivolts are not known; use normalise='record'")
     if not record.rate > 0:
         raise RecordError(name, f"its rate is {record.rate} samples per second")
+    if record.rate < 2 * config.high:
+        raise RecordError(
+            name,
+            f"{record.rate:g} samples per second cannot hold the {config.high:g} Hz that are read; "
+            f"{2 * config.high:g} are needed",
+        )
     if record.signal.ndim != 2 or len(record.leads) != len(record.signal):
         raise RecordError(name, f"{len(record.leads)} lead names for a signal of shape {record.signal.shape}")
     if record.seconds < WINDOW / config.rate:

@@ -15,14 +15,14 @@ import numpy as np
 from ecg_ramba.data.tasks import truth_of
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.evaluation.pooling import Pooling, pool
-from ecg_ramba.files import write_json
+from ecg_ramba.files import check_writable, write_json
 from ecg_ramba.harness.cells import Cell, Context, probabilities, train_cell
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.folds import Fold, training_part
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import inner_split
-from ecg_ramba.harness.suite import cache_dir, check_writable, load_named, make_context
+from ecg_ramba.harness.suite import cache_dir, load_named, make_context
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import model_spec
 
@@ -169,15 +169,14 @@ def search(
 
 def log_search(model: str, studies: Sequence[dict], path: Path, synthetic: bool, uri: str) -> None:
     """Log the search to MLflow: one run, and under it one run a trial."""
-    import mlflow
+    from ecg_ramba.harness.tracking import LATER, experiment_run, tracking
 
-    from ecg_ramba.harness.tracking import EXPERIMENT
-
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment(EXPERIMENT)
     kind = "synthetic" if synthetic else "real"
     name = f"{'SYNTHETIC ' if synthetic else ''}search {model}"
-    with mlflow.start_run(run_name=name, tags={"level": "study", "data": kind, "model": model}):
+    with (
+        tracking(uri, LATER) as mlflow,
+        experiment_run(mlflow, name, {"level": "study", "data": kind, "model": model}),
+    ):
         mlflow.log_artifact(str(path))
         for study in studies:
             mlflow.log_metric(f"fold {study['fold']}/best inner log loss", study["best"]["loss"])

@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -66,7 +68,7 @@ SITES = ["--source", "synthetic-source", "--target", "synthetic-third", "--no-tr
         (["--precision", "fp8"], "'fp8' is none of fp32, bf16"),
         (["--device", "tpu"], "'tpu' is none of auto, cpu"),
         (["--labels", "mine"], "mine"),
-        (["--source", "chapmann", "--target", "ptbxl"], "no data set is called 'chapmann'"),
+        (["--source", "chapmann", "--target", "ptbxl"], "no data set is called 'chapmann'; did you mean chapman"),
         (["--source", "chapman", "--target", "ptbxl"], "--data DIR"),
         (["--source", "synthetic-source", "--target", "synthetic-source"], "cannot also be a target"),
         (["--target", "synthetic-third", "synthetic-third"], "named twice"),
@@ -103,21 +105,42 @@ def test_a_place_that_cannot_be_written(capsys, small, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
     argv = ["--data", str(small), *SITES, "--out", str(blocker / "out")]
-    check_refused(capsys, ablations.__main__.main, argv, "cannot write .*choose another --out")
+    check_refused(capsys, ablations.__main__.main, argv, "cannot write .*choose another place")
 
 
 @pytest.mark.parametrize(
     ("uri", "pattern"),
     [
-        ("http://127.0.0.1:9", "no server answers at 127.0.0.1:9"),
-        ("postgresql://u@127.0.0.1:9/db", "no server answers at 127.0.0.1:9"),
-        ("gopher://here", "got 'gopher'"),
+        ("http://127.0.0.1:9", "no server answers .*Connection refused"),
+        ("postgresql://u@127.0.0.1:9/db", "no server answers .*Connection refused"),
+        ("gopher://here", "got unsupported URI 'gopher"),
         ("sqlite:////nowhere/at/all/mlflow.db", "cannot be written"),
     ],
 )
 def test_a_tracking_server_that_is_not_there(capsys, tmp_path, uri, pattern):
     check_refused(capsys, ablations.__main__.main, ["--tracking", uri, "--out", str(tmp_path / "out")], pattern)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def plain_server():
+    """An HTTP server that is not MLflow's."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_tracking_place_that_mlflow_cannot_use(capsys, tmp_path, plain_server):
+    (tmp_path / "garbage.db").write_text("no database")
+    (tmp_path / "mlruns").mkdir()
+    for uri in (f"sqlite:///{tmp_path}/garbage.db", str(tmp_path / "mlruns"), plain_server):
+        argv = ["--tracking", uri, "--out", str(tmp_path / "out")]
+        check_refused(capsys, ablations.__main__.main, argv, "MLflow cannot use it .*choose another place")
+        assert not (tmp_path / "out").exists()
 
 
 def test_every_recording_refused(capsys, small, tmp_path):
@@ -134,13 +157,14 @@ def test_every_recording_refused(capsys, small, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "pattern"),
     [
-        (["model", "summary", "resnet"], "no model is called 'resnet'; there are"),
+        (["model", "summary", "resnet"], "no model is called 'resnet'; did you mean resnet1d"),
         (["model", "summary", "resnet1d", "--profile", "big"], "'big' is none of"),
         (["data", "check", "nowhere"], "nowhere"),
         (["evaluate"], "no checkpoint found; train first"),
         (["evaluate", "--ckpt", "none.pt"], "none.pt does not exist"),
         (["predict", "none.hea"], "no checkpoint found"),
         (["report", "nowhere"], "nowhere is no finished run"),
+        (["report", "nowhere", "--min-positives", "0"], "not a whole number of at least 1"),
         (["train", "--model", "lstm"], "no model is called 'lstm'"),
         (["predcit"], "invalid choice: 'predcit'"),
     ],

@@ -140,6 +140,12 @@ def test_under_five_seconds_is_refused(rate):
         preprocess(make(4.98, rate=rate))
 
 
+def test_a_rate_too_low_for_the_pass_band_is_refused():
+    with pytest.raises(RecordError, match="79 samples per second cannot hold the 40 Hz"):
+        preprocess(make(rate=79))
+    assert preprocess(make(rate=80)).leads.all()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_samples_that_are_not_numbers_are_refused_by_lead(bad):
     record = make()

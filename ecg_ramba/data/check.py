@@ -60,6 +60,7 @@ class DataSetReport:
     title: str
     folder: str
     licence: str
+    citation: str
     synthetic: bool
     files: int = 0
     records: int = 0
@@ -226,6 +227,7 @@ def _summary(dataset: DataSet, folder: Path, files: int, checked: list[Checked])
         title=dataset.title,
         folder=str(folder),
         licence=dataset.licence,
+        citation=dataset.citation,
         synthetic=dataset.synthetic,
         files=files,
         records=len(checked),

@@ -24,6 +24,9 @@ def render(report: Report, console: Console) -> None:
     for what, paths in (("headers of no known data set", report.unclaimed), ("signals without header", report.orphans)):
         if paths:
             console.print(f"{len(paths)} {what}:", *_some(paths), sep="\n  ", markup=False, highlight=False)
+    console.print("To cite, with their licences:", highlight=False)
+    for d in report.datasets:
+        console.print(f"  {_name(d)} ({d.licence}): {d.citation}", markup=False, highlight=False)
     refused = len(report.refused)
     total = report.records + refused
     console.print(f"{total} records: {report.records} load, {refused} refused", highlight=False)

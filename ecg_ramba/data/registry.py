@@ -4,7 +4,6 @@ Data sets are found through the entry points of the group ``ecg_ramba.datasets``
 names a tuple of :class:`ecg_ramba.data.base.DataSet`.
 """
 
-import difflib
 import os
 import re
 import warnings
@@ -13,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from ecg_ramba.data.base import DataSet, walk
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import UserError, unknown_name
 
 GROUP = "ecg_ramba.datasets"
 _DEPTH = 5
@@ -36,8 +35,11 @@ def datasets() -> dict[str, DataSet]:
     for _, point in sorted(points.items()):
         try:
             members = point.load()
-        except (ImportError, AttributeError) as error:
-            warnings.warn(f"data sets of {point.value} are left out, it cannot be imported: {error}", stacklevel=2)
+        except Exception as error:  # noqa: BLE001  a plug-in's module may fail in any way
+            warnings.warn(
+                f"data sets of {point.value} are left out, it cannot be imported: {type(error).__name__}: {error}",
+                stacklevel=2,
+            )
             continue
         for dataset in members:
             if dataset.name in found and found[dataset.name] is not dataset:
@@ -59,9 +61,7 @@ def dataset(name: str) -> DataSet:
 
 def _choose(known: dict[str, DataSet], name: str) -> DataSet:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"no data set is called {name!r}; {hint}there are: {', '.join(known)}")
+        raise unknown_name("data set", name, known)
     return known[name]
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.record import Episode
 from ecg_ramba.data.store import Prepared, episodes_of
+from ecg_ramba.errors import UserError
 from ecg_ramba.signal import SEGMENT
 
 AF_AFL = "AF|AFL"
@@ -50,24 +51,24 @@ def truth_of(data: Prepared, space: LabelSpace) -> Truth:
 
 
 def build_tasks(
-    source: Prepared,
+    source: Prepared | None,
     targets: list[Prepared],
     space: LabelSpace,
     trained: frozenset[str],
-    fold: np.ndarray,
+    fold: np.ndarray | None,
 ) -> tuple[list[dict], pd.DataFrame, dict[str, int]]:
     """Task definitions and the table of truth for a suite.
 
     Parameters
     ----------
     source, targets : Prepared
-        Already without unlabelled and overlapping recordings.
+        Already without unlabelled and overlapping recordings; None for a source that is not scored.
     space : LabelSpace
         Classes of the outputs.
     trained : frozenset of str
         Classes that at least one fold trains; others cannot be scored.
     fold : (n_source,) int array
-        Held-out fold of each source recording.
+        Held-out fold of each source recording; not read without a source.
 
     Returns
     -------
@@ -79,23 +80,26 @@ def build_tasks(
         Data set -> number of segments that cross an episode's border, left out of the window task.
     """
     tasks, frames, dropped = [], [], {}
-    home = _class_task(source, space, trained, "source", "source", fold)
-    tasks.append(home[0])
-    frames.append(home[1])
-    shared = frozenset(home[0]["scores"])
+    if source is not None:
+        home, frame = _class_task(source, space, trained, "source", "source", fold)
+        tasks.append(home)
+        frames.append(frame)
     for target in targets:
         outside = np.full(len(target.records), -1)
         if target.records["episodes"].notna().any():
             made, counts = _episode_tasks(target, trained)
             dropped[target.name] = counts
         else:
-            made = [_class_task(target, space, trained & shared, target.name, "target", outside)]
+            made = [_class_task(target, space, trained, target.name, "target", outside)]
             if any(target.records["superclasses"]):
                 made += _superclass_tasks(target, space, trained)
         for task, frame in made:
             if task["scores"]:
                 tasks.append(task)
                 frames.append(frame)
+    if not frames:
+        names = ", ".join(t.name for t in targets)
+        raise UserError(f"{names}: no class is both annotated there and trained, so nothing can be scored")
     return tasks, pd.concat(frames, ignore_index=True), dropped
 
 
@@ -142,7 +146,9 @@ def _class_task(data, space, classes, name, role, fold) -> tuple[dict, pd.DataFr
             scores[c] = {"op": "max", "of": [c]}
             frames.append(_frame(name, data, rows, -1, fold, c, truth.y[:, i], truth.known[:, i]))
     either = [c for c in ("AF", "AFL") if c in classes or c in scores]
+    notes = []
     if either:
+        notes = _union_notes(classes)
         af = [space.classes.index(c) for c in ("AF", "AFL")]
         positive = truth.y[:, af].any(1)
         # A hospital that codes all its fibrillation and flutter under one of the two still knows their union.
@@ -152,7 +158,13 @@ def _class_task(data, space, classes, name, role, fold) -> tuple[dict, pd.DataFr
             frames.append(_frame(name, data, rows, -1, fold, AF_AFL, positive, known))
     macro = [c for c in scores if c not in ("AF", "AFL") or AF_AFL not in scores]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=TRUTH_COLUMNS)
-    return _task(name, data, "record", role, scores, macro), frame
+    return _task(name, data, "record", role, scores, macro, notes), frame
+
+
+def _union_notes(trained) -> list[str]:
+    """Which of AF and AFL the score of their union lacks."""
+    missing = [c for c in ("AF", "AFL") if c not in trained]
+    return [f"{AF_AFL}: {c} not trained at the source, so the other's probability stands alone" for c in missing]
 
 
 def _superclass_tasks(data: Prepared, space: LabelSpace, trained) -> list[tuple[dict, pd.DataFrame]]:
@@ -214,13 +226,14 @@ def _episode_tasks(data: Prepared, trained) -> tuple[list[tuple[dict, pd.DataFra
             segment.append(s)
             inside.append(state)
     window, whole = f"{data.name}-window", f"{data.name}-record"
-    notes = [f"{crossing} segments cross an episode's border and are left out"]
+    notes = _union_notes(trained)
     rows = np.array(rows, dtype=int)
     made = []
     if len(rows):
         frame = _frame(window, data, rows, np.array(segment), -1, AF_AFL, np.array(inside), True)
-        made.append((_task(window, data, "segment", "target", scores, [AF_AFL], notes), frame))
+        crossed = f"{crossing} segments cross an episode's border and are left out"
+        made.append((_task(window, data, "segment", "target", scores, [AF_AFL], [crossed, *notes]), frame))
     everything = np.arange(len(data.records))
     frame = _frame(whole, data, everything, -1, -1, AF_AFL, any_af, True)
-    made.append((_task(whole, data, "record", "target", scores, [AF_AFL]), frame))
+    made.append((_task(whole, data, "record", "target", scores, [AF_AFL], notes), frame))
     return made, crossing

@@ -130,12 +130,10 @@ def _contexts(suite: Suite, config: EvaluationConfig) -> dict[str, TaskContext]:
     source = next((t for t in suite.tasks if t.source), None)
     if sum(t.source for t in suite.tasks) > 1:
         raise UserError(f"{suite.path / 'tasks.json'}: more than one source task; run the suite again")
-    known = {int(f) for f in units[source.name].fold} if source else set()
-    folds = tuple(sorted(known | {f for f, _ in masked})) if source else tuple(range(1, suite.n_folds + 1))
     out = {}
     for task in suite.tasks:
         u = units[task.name]
-        support = class_support(task, u, folds, masked)
+        support = class_support(task, u, suite.folds, masked)
         head = headline(task, support, config)
         draws = Draws.of((task.name, task.dataset), u.strata, suite.n_seeds, config.draws, config.seed)
         shared = frozenset(s.name for s in task.scores if source and not task.source and s in source.scores)

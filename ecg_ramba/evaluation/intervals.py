@@ -100,5 +100,5 @@ def withheld(positive_subjects: int, negative_subjects: int, missing: float, lea
         few, kind = min((positive_subjects, "positive"), (negative_subjects, "negative"))
         return f"no interval: {few} {kind} subject{'s' * (few != 1)}, {least} needed"
     if missing > most:
-        return f"no interval: {missing:.0%} of the draws lack the class, {most:.0%} allowed"
+        return f"no interval: {missing:.1%} of the draws lack the class, at most {most:.0%} may"
     return ""

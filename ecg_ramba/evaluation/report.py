@@ -1,11 +1,14 @@
 """The report of a run: Markdown, CSV and figures, from the evaluation alone."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pandas as pd
 
+from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.burden import AF_CLASS, HOW
+from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.figures import forest
 from ecg_ramba.evaluation.flat import mlflow_metrics
@@ -26,18 +29,20 @@ from ecg_ramba.evaluation.tables import (
     too_small,
 )
 from ecg_ramba.evaluation.terminal import print_summary
-from ecg_ramba.files import write_atomic, write_text
+from ecg_ramba.files import read_json, write_atomic, write_json, write_text
 
-__all__ = ["mlflow_metrics", "print_summary", "write_report"]
+__all__ = ["mlflow_metrics", "print_summary", "stored_settings", "write_report"]
+
+SETTINGS = "settings.json"
 
 
 def write_report(evaluation: Evaluation, suite_dir: Path) -> list[Path]:
-    """Write ``report/``: report.md, summary.csv, per_class.csv and forest-<task>.png.
+    """Write ``report/``: report.md, summary.csv, per_class.csv, forest-<task>.png and settings.json.
 
     Returns
     -------
     list of Path
-        The files, report.md first. Given the same suite, report and tables are the same bytes.
+        The files to read, report.md first. Given the same suite, report and tables are the same bytes.
     """
     folder = Path(suite_dir) / "report"
     figures = {name: forest(evaluation, name, folder / f"forest-{_slug(name)}.png") for name in evaluation.contexts}
@@ -48,7 +53,19 @@ def write_report(evaluation: Evaluation, suite_dir: Path) -> list[Path]:
         )
         tables.append(folder / name)
     write_text(folder / "report.md", markdown(evaluation, {k: v.name for k, v in figures.items()}))
+    write_json(folder / SETTINGS, dataclasses.asdict(evaluation.config))
     return [folder / "report.md", *tables, *figures.values()]
+
+
+def stored_settings(suite_dir: Path) -> EvaluationConfig:
+    """What the last report of a run was made with; the protocol's where there is none."""
+    place = Path(suite_dir) / "report" / SETTINGS
+    if not place.is_file():
+        return EvaluationConfig()
+    try:
+        return EvaluationConfig(**read_json(place))
+    except TypeError:
+        raise UserError(f"{place} is not of this version; delete it and name the settings again") from None
 
 
 def _slug(name: str) -> str:
@@ -166,7 +183,8 @@ def has_af(table: pd.DataFrame) -> bool:
 
 def _block(evaluation: Evaluation, block: Block, kind: str) -> list[str]:
     c = block.counts
-    parts = [f"**{kind}{block.task}: {block.subject}** ({block.size}; mean prevalence {c['prevalence']:.3f})"]
+    prevalence = f"; mean prevalence {c['prevalence']:.3f}" if c["classes"] else ""
+    parts = [f"**{kind}{block.task}: {block.subject}** ({block.size}{prevalence})"]
     if c["classes"] and c["classes"] != block.cls:
         support = evaluation.contexts[block.task].support
         listed = [f"{n} ({support[n].positives} of {support[n].positive_subjects})" for n in c["classes"].split("; ")]

@@ -17,7 +17,7 @@ from ecg_ramba.evaluation.pooling import Pooling
 SUITE_FIELDS = (
     *("key", "created", "source", "targets", "profile", "folds", "seeds", "synthetic", "label_space"),
     *("mapping_digest", "data", "backend", "precision", "threads", "commit", "untrained", "duplicates"),
-    *("command", "version"),
+    *("command", "version", "source_subjects"),
 )
 DATA_FIELDS = (
     *("name", "records", "subjects", "segments", "windows", "digest", "refused", "removed_overlap", "unlabelled"),
@@ -99,9 +99,15 @@ class Suite:
         return _count(self.info["seeds"])
 
     @property
+    def folds(self) -> tuple[int, ...]:
+        """Numbers of the folds whose models are here."""
+        folds = self.info["folds"]
+        return tuple(folds) if isinstance(folds, list) else tuple(range(1, int(folds) + 1))
+
+    @property
     def n_folds(self) -> int:
         """Number of folds."""
-        return _count(self.info["folds"])
+        return len(self.folds)
 
 
 def _count(value) -> int:

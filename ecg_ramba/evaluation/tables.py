@@ -60,8 +60,7 @@ def duration(seconds: float) -> str:
 
 def too_small(evaluation: Evaluation) -> bool:
     """Whether the run must not be read as evidence: few source subjects, or a headline below protocol support."""
-    source = evaluation.suite.info["source"]
-    subjects = max((d["subjects"] for d in evaluation.suite.info["data"] if d["name"] == source), default=0)
+    subjects = evaluation.suite.info["source_subjects"]
     below = any(c.head.support != PROTOCOL_SUPPORT for c in evaluation.contexts.values())
     return below or subjects < evaluation.config.claim_subjects
 
@@ -99,7 +98,7 @@ class Block:
     def subject(self) -> str:
         """What is averaged, with its mark of support."""
         n = len(self.counts["classes"].split("; ")) if self.counts["classes"] else 0
-        what = f"macro average over {n} classes" if self.cls == MACRO else self.cls
+        what = f"macro average over {n} class{'es' * (n != 1)}" if self.cls == MACRO else self.cls
         return what if self.support == PROTOCOL_SUPPORT else f"{what}, {self.support.upper()}"
 
     @property

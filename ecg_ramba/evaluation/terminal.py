@@ -37,7 +37,7 @@ def print_summary(evaluation: Evaluation, console) -> None:
                 for block in made:
                     console.print(_table(evaluation, block, derived, console.width))
                 if all(block.support == NO_SUPPORT for block in made):
-                    console.print(_classes(evaluation, name))
+                    console.print(_classes(evaluation, name, console.width))
     sure = evaluation.summary["how_sure"].iloc[0]
     level = f"{evaluation.config.level:.0%}"
     console.print(
@@ -51,17 +51,20 @@ def print_summary(evaluation: Evaluation, console) -> None:
         console.print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
 
 
-def _classes(evaluation: Evaluation, task: str):
+def _classes(evaluation: Evaluation, task: str, width: int):
     """The classes of a task one by one: what there is to see where no headline figure can be given."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     found = class_table(evaluation, task)
-    columns = ["class", "units", "positives", "positive subjects", "ROC-AUC", "AP", "prevalence"]
+    columns = ["class", "units", "positives", "positive subjects", "ROC-AUC"]
+    columns += ["AP", "prevalence"] if width >= 115 else []
     kind = "synthetic: " if evaluation.suite.synthetic else ""
     title = escape(f"{kind}{task}: class by class, below protocol support")
-    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "class" else "right", no_wrap=True)
     for row in found[columns].astype(str).to_numpy().tolist():
         table.add_row(*map(escape, row))
     return table

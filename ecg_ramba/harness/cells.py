@@ -198,6 +198,7 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
             "profile": suite.profile,
             "precision": suite.precision,
             "budget": plain(suite.budget),
+            "cost": {k: log.get(k) for k in ("parameters", "flops", "seconds", "peak_rss_mb")},
         },
     )
     return model, log
@@ -229,7 +230,7 @@ def _fit_estimator(spec, cell, shape, source, y, weight, suite, seed) -> tuple[A
     limb = rng.random(len(source)) < suite.budget.lead_dropout
     windows = source.windows(np.arange(len(source)), limb)
     estimator.fit(windows, y, weight > 0, seed_for(*seed, "estimator"))
-    return estimator, {"parameters": int(sum(np.size(v) for v in estimator.state().values()))}
+    return estimator, {"parameters": int(estimator.parameters())}
 
 
 def probabilities(

@@ -69,6 +69,23 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
     tracking.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
 
 
+def add_support_options(parser: argparse.ArgumentParser) -> None:
+    """Options for how well known a class must be to enter a macro average."""
+    support = parser.add_argument_group("macro averages")
+    support.add_argument("--min-positives", type=positive, metavar="N", help="positives a class needs (default 30)")
+    support.add_argument("--min-subjects", type=positive, metavar="N", help="positive subjects it needs (default 10)")
+
+
+def evaluation_config(options: argparse.Namespace, base=None):
+    """The :class:`EvaluationConfig` that the options describe, on top of ``base``."""
+    import dataclasses
+
+    from ecg_ramba.evaluation.config import EvaluationConfig
+
+    named = {k: getattr(options, k) for k in ("min_positives", "min_subjects")}
+    return dataclasses.replace(base or EvaluationConfig(), **{k: v for k, v in named.items() if v is not None})
+
+
 def resolve_device(name: str) -> str:
     """``auto`` becomes cuda where there is one, else cpu; a device that is not there is an error."""
     import torch
@@ -104,7 +121,7 @@ def suite_config(options: argparse.Namespace):
                 wanted.insert(0, "chapman")
         targets = wanted
     seeds = options.seeds or (3 if options.profile == "full" else 1)
-    overrides = read_overrides(options.config) if options.config else {}
+    overrides = read_overrides(options.config, options.profile) if options.config else {}
     return c.SuiteConfig(
         source=source,
         targets=tuple(targets),
@@ -119,15 +136,17 @@ def suite_config(options: argparse.Namespace):
     )
 
 
-def read_overrides(path: Path) -> dict:
+def read_overrides(path: Path, profile: str) -> dict:
     """The best configurations of a search: {model: {fold: {"config": …, "training_part": digest}}}."""
     from ecg_ramba.files import read_json
 
     content = read_json(path)
-    if not isinstance(content, dict) or not {"model", "best"} <= set(content):
+    if not isinstance(content, dict) or not {"model", "profile", "best"} <= set(content):
         raise UserError(
             f"{path} is no configuration file of a search; make one with: nox -s studies -- search ecg_ramba"
         )
+    if content["profile"] != profile:
+        raise UserError(f"{path} was searched under --profile {content['profile']}, this run's is {profile}")
     keep = ("config", "training_part")
     return {content["model"]: {fold: {k: facts[k] for k in keep} for fold, facts in content["best"].items()}}
 

@@ -118,6 +118,7 @@ def write_suite(result: SuiteResult, data: list[Prepared], counts: dict, command
             "commit": commit(),
             "command": command,
             "source": context.source.name,
+            "source_subjects": int(context.source.records["subject"].nunique()),
             "targets": [t.name for t in context.targets],
             "profile": config.profile,
             "folds": config.folds,

@@ -12,11 +12,11 @@ import numpy as np
 
 from ecg_ramba import __version__
 from ecg_ramba.data.labels import label_space
-from ecg_ramba.data.registry import datasets, locate
+from ecg_ramba.data.registry import dataset, locate
 from ecg_ramba.data.store import Prepared, prepare
 from ecg_ramba.data.synthetic import cohort_dir
 from ecg_ramba.errors import LeakageError, UserError
-from ecg_ramba.files import explained, write_atomic
+from ecg_ramba.files import check_writable, explained
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.executor import run_jobs
@@ -38,20 +38,13 @@ def cache_dir(out: Path) -> Path:
     return Path(place) if place else out / "cache"
 
 
-def check_writable(out: Path) -> None:
-    """Refuse an output folder that cannot be written before anything is computed."""
-    write_atomic(out / ".writable", lambda p: p.write_text("ok"))
-    (out / ".writable").unlink()
-
-
 def load_named(
     names: Sequence[str], data_dir: Path | None, cache: Path, signal: SignalConfig, workers: int, progress: Progress
 ) -> list[Prepared]:
     """Data sets by name, prepared; without a data folder the synthetic cohort is made and used."""
-    known = datasets()
-    for name in names:
-        if name not in known:
-            raise UserError(f"no data set is called {name!r}; there are: {', '.join(known)}")
+    known = {name: dataset(name) for name in names}
+    if len(known) < len(names):
+        raise UserError(f"a data set is named twice among {', '.join(names)}; name each once")
     folders = {}
     real = [n for n in names if not known[n].synthetic]
     if real:
@@ -127,15 +120,19 @@ def searched(config: SuiteConfig, model: str, fold: int) -> Mapping:
     return config.overrides.get(model, {}).get(str(fold), {})
 
 
-def check_search(context: Context) -> None:
-    """Refuse a searched configuration that was chosen on other training parts than this run's.
+def check_search(context: Context, variants: Sequence[Variant]) -> None:
+    """Refuse a searched configuration that no variant uses, or that was chosen on other training parts than this run's.
 
     Raises
     ------
+    UserError
+        If no variant is of the searched model.
     LeakageError
         If a fold's search may have seen what this run holds out.
     """
     for model in context.suite.overrides:
+        if model not in {v.model for v in variants}:
+            raise UserError(f"--config was searched for {model}, and no variant of this run is made of it")
         for fold in context.folds:
             facts = searched(context.suite, model, fold.number)
             if not facts or facts["training_part"] != fold.digest:
@@ -213,7 +210,7 @@ def run_suite(
     names = [config.source, *config.targets]
     data = load_named(names, data_dir, cache_dir(out), config.signal, workers, progress)
     context, counts = make_context(config, data, out)
-    check_search(context)
+    check_search(context, variants)
     cells = plan_cells(config, variants)
     key = suite_key(context, variants)
     folder = out / "suites" / key[:16]

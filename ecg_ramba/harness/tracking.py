@@ -3,10 +3,16 @@
 Tracking never decides a number: it is written after evaluation, from the files, so a run without it is the same run.
 """
 
+import contextlib
 import json
+import logging
 import os
 import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlparse
 
 from ecg_ramba.errors import UserError
@@ -14,56 +20,72 @@ from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.files import read_json
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
+from ecg_ramba.harness.suite import searched
 from ecg_ramba.keys import plain
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "ecg-ramba-bench"
 PROBE_SECONDS = 5.0
+LATER = "the results are complete; the same command logs them without training again"
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def check_tracking(uri: str) -> None:
-    """Probe a tracking server, or the place of a local store, before any work is done.
+    """Ask a tracking place for its experiments before any work is done; a new local database is made by it.
 
     Raises
     ------
     UserError
-        If the server does not answer within five seconds, or the scheme is not one that MLflow knows.
+        If a server does not answer within five seconds, or MLflow cannot use what is there.
     """
     parts = urlparse(uri)
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        _probe(uri, parts.hostname or "", port)
-    elif parts.scheme.split("+")[0] in ("postgresql", "mysql", "mssql"):
-        port = parts.port or {"postgresql": 5432, "mysql": 3306, "mssql": 1433}[parts.scheme.split("+")[0]]
-        _probe(uri, parts.hostname or "localhost", port)
-    elif parts.scheme in ("sqlite", "file", ""):
-        place = Path(uri.split("sqlite:///")[-1].removeprefix("file://")).absolute().parent
+    kind = parts.scheme.split("+")[0]
+    if kind == "sqlite":
+        place = Path(uri.split(":///", 1)[-1]).absolute().parent
         if not os.access(place, os.W_OK):
             raise UserError(f"--tracking {uri}: {place} cannot be written; choose another place or --no-tracking")
-    elif parts.scheme not in ("databricks", "databricks-uc"):
-        raise UserError(
-            f"--tracking {uri}: MLflow knows sqlite:///FILE, http(s)://HOST, postgresql://…; got {parts.scheme!r}"
-        )
-
-
-def _probe(uri: str, host: str, port: int) -> None:
     try:
-        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-    except OSError as error:
-        raise UserError(
-            f"--tracking {uri}: no server answers at {host}:{port} ({error}); start it, or leave --tracking away"
-        ) from None
+        if kind in ("http", "https"):
+            _probe_http(uri)
+        elif kind in _PORTS:
+            address = (parts.hostname or "localhost", parts.port or _PORTS[kind])
+            socket.create_connection(address, timeout=PROBE_SECONDS).close()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", error)
+        raise UserError(f"--tracking {uri}: no server answers ({why}); start it, or leave --tracking away") from None
+    with tracking(uri, "choose another place or --no-tracking") as mlflow:
+        mlflow.MlflowClient().search_experiments(max_results=1)
+
+
+def _probe_http(uri: str) -> None:
+    """Any answer will do here, also a refusal: whether it is MLflow's, MLflow says."""
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+
+
+@contextlib.contextmanager
+def tracking(uri: str, advice: str) -> Iterator[ModuleType]:
+    """MLflow, writing to ``uri``; what goes wrong there is a :class:`UserError` that ends with ``advice``."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        mlflow.set_tracking_uri(uri)
+        yield mlflow
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"--tracking {uri}: MLflow cannot use it ({first[:200]}); {advice}") from error
 
 
 def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], uri: str, progress: Progress) -> str:
     """Log a finished suite; returns the line to paste to look at it."""
-    import mlflow
-
     from ecg_ramba.evaluation.flat import mlflow_metrics
 
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment(EXPERIMENT)
     suite = read_json(result.folder / "suite.json")
     rows = read_json(result.folder / "variants.json")
     kind = "synthetic" if suite["synthetic"] else "real"
@@ -71,7 +93,8 @@ def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], u
     shared = {"data": kind, "source": suite["source"], "suite": suite["key"][:16], "commit": suite["commit"]}
     with (
         progress.stage("log to MLflow", unit="variants") as tick,
-        mlflow.start_run(run_name=name, tags=shared | {"level": "suite"}),
+        tracking(uri, LATER) as mlflow,
+        experiment_run(mlflow, name, shared | {"level": "suite"}),
     ):
         for facts in suite["data"]:
             _log_input(mlflow, facts)
@@ -87,6 +110,12 @@ def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], u
             _log_variant(mlflow, result, row, mlflow_metrics(evaluation, row["name"]), shared, kind)
             tick(done, len(rows))
     return f"mlflow ui --backend-store-uri {uri}"
+
+
+def experiment_run(mlflow, name: str, tags: dict):
+    """A run at the top of this project's experiment."""
+    mlflow.set_experiment(EXPERIMENT)
+    return mlflow.start_run(run_name=name, tags=tags)
 
 
 def _log_input(mlflow, facts: dict) -> None:
@@ -106,8 +135,8 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: 
         if row["status"] != "ok":
             mlflow.set_tag("reason", row["reason"])
             return
-        config = _configuration(result, row["name"])
-        mlflow.log_params({f"model.{k}": v for k, v in config.items()})
+        each = [_configuration(result, row["name"], f.number) for f in result.context.folds]
+        mlflow.log_params({k: v for k, v in each[0].items() if all(c[k] == v for c in each)})
         costs = {
             "seconds": row["seconds"],
             "peak_mb": row["peak_mb"],
@@ -116,18 +145,21 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: 
         }
         mlflow.log_metrics({**metrics, **{f"cost/{k}": float(v) for k, v in costs.items() if v is not None}})
         for cell in result.cells.get(row["name"], []):
-            _log_cell(mlflow, cell, row["name"], shared)
+            _log_cell(mlflow, cell, row["name"], shared, _configuration(result, row["name"], cell["fold"]))
 
 
-def _configuration(result: SuiteResult, name: str) -> dict:
+def _configuration(result: SuiteResult, name: str, fold: int) -> dict:
+    """A variant's settings on a fold; {} for pooling variants, which have none of their own."""
     (variant,) = (v for v in result.variants if v.name == name)
     if variant.windows_of:
         return {}
-    return {k: v for k, v in plain(variant.configuration(result.context.suite.profile)).items() if k != "__class__"}
+    suite = result.context.suite
+    config = variant.configuration(suite.profile, searched(suite, variant.model, fold).get("config"))
+    return {f"model.{k}": v for k, v in plain(config).items() if k != "__class__"}
 
 
-def _log_cell(mlflow, cell: dict, variant: str, shared: dict) -> None:
-    """One fold x seed: the loss curve, time and memory."""
+def _log_cell(mlflow, cell: dict, variant: str, shared: dict, config: dict) -> None:
+    """One fold x seed: its settings, the loss curve, time and memory."""
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
@@ -140,6 +172,7 @@ def _log_cell(mlflow, cell: dict, variant: str, shared: dict) -> None:
         "key": cell["key"],
     }
     with mlflow.start_run(run_name=f"{variant} fold {cell['fold']} seed {cell['seed']}", nested=True, tags=tags) as run:
+        mlflow.log_params(config)
         curves = [
             Metric(name, float(value), run.info.start_time, epoch)
             for name in ("loss", "learning_rate")

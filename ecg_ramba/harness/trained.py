@@ -1,4 +1,4 @@
-"""Trained models on disk: ``models/fold1_best.pt`` … with their checksums, evaluated and used on new recordings.
+"""Trained models on disk: ``models/fold1_best.pt`` … with their checksums, and their evaluation.
 
 The files keep the published checkpoints' names; what is in them is the last epoch's EMA weights, never a best epoch.
 """
@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from ecg_ramba import __version__
-from ecg_ramba.data.labels import mapping_digest
-from ecg_ramba.data.record import Record
-from ecg_ramba.data.store import Prepared, prepared_from_record
-from ecg_ramba.data.tasks import build_tasks, truth_of
-from ecg_ramba.errors import CheckpointError, LeakageError, RecordError, UserError
-from ecg_ramba.evaluation.pooling import Pooling, pool
+from ecg_ramba.data.labels import label_space, mapping_digest
+from ecg_ramba.data.registry import datasets
+from ecg_ramba.data.store import Prepared
+from ecg_ramba.data.tasks import build_tasks
+from ecg_ramba.errors import CheckpointError, LeakageError, UserError
+from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, write_text
 from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context, probabilities
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
@@ -128,8 +128,10 @@ def held_out(model: FoldModel, records: pd.DataFrame) -> np.ndarray:
     return np.flatnonzero(~seen)
 
 
-def clear_target(target: Prepared, source: Prepared, models: Sequence[FoldModel]) -> tuple[Prepared, dict]:
+def clear_target(target: Prepared, source: Prepared | None, models: Sequence[FoldModel]) -> tuple[Prepared, dict]:
     """The target without unlabelled recordings and without anything that the source holds or a model was trained on.
+
+    Without the source's recordings what the models carry decides: the signals and subjects of their training.
 
     Returns
     -------
@@ -137,28 +139,29 @@ def clear_target(target: Prepared, source: Prepared, models: Sequence[FoldModel]
     counts : dict
         ``unlabelled`` and ``removed_overlap``: how many recordings went, and why.
     """
-    records = target.records
+    records, name = target.records, models[0].facts["source"]
     signals = set().union(*(m.facts["training_signals"] for m in models))
     subjects = set().union(*(m.facts["training_subjects"] for m in models))
-    same_publisher = records["publisher"].isin(set(source.records["publisher"])) & records["subject_known"]
-    trained_on = records["signal_digest"].isin(signals) | (records["subject"].isin(subjects) & same_publisher)
-    overlap = overlap_with_source(records, source.records) | trained_on.to_numpy()
+    known = datasets()
+    # A source that is not registered any more may be of any publisher.
+    same_publisher = records["publisher"] == known[name].publisher if name in known else True
+    overlap = (records["signal_digest"].isin(signals) | (records["subject"].isin(subjects) & same_publisher)).to_numpy()
+    if source is not None:
+        overlap |= overlap_with_source(records, source.records)
     labelled = records["labelled"].to_numpy(bool)
     keep = labelled & ~overlap
     if not keep.any():
-        raise UserError(
-            f"{target.name}: no recording is left (unlabelled, or all overlap with the source {source.name})"
-        )
+        raise UserError(f"{target.name}: no recording is left (unlabelled, or all overlap with the source {name})")
     counts = {"unlabelled": int((~labelled).sum()), "removed_overlap": int((labelled & overlap).sum())}
     return target.subset(np.flatnonzero(keep)), counts
 
 
-def evaluation_folder(
-    models: Sequence[FoldModel], source: Prepared, targets: Sequence[Prepared], out: Path, cache: Path, command: str
-) -> Path:
-    """Predict with trained models and leave what the evaluation reads: a suite folder of one variant.
+def _held_out_part(
+    models: Sequence[FoldModel], source: Prepared, cache: Path
+) -> tuple[Prepared, np.ndarray, list[pd.DataFrame]]:
+    """What of the source was held out from a model, the fold it was held out from, and that model's predictions.
 
-    The source is scored only on what each fold's model has not seen; a recording seen by all of them is left out.
+    A recording seen by all models is left out; one held out from several counts for the first.
 
     Raises
     ------
@@ -166,7 +169,6 @@ def evaluation_folder(
         If nothing of the source was held out from these models.
     """
     source = source.subset(np.flatnonzero(source.records["labelled"]))
-    space = truth_of(source, _space(models[0])).space
     number = np.zeros(len(source.records), dtype=np.int16)
     frames, table = [], window_table(source)
     for model in models:
@@ -178,29 +180,60 @@ def evaluation_folder(
             frames.append(_frame(model, source, table, table.of_records(rows), cache))
     if not frames:
         raise LeakageError(f"all recordings of {source.name} were in the training of these models; nothing is held out")
-    kept = source.subset(np.flatnonzero(number))
-    cleared, counts = zip(*(clear_target(t, source, models) for t in targets), strict=True) if targets else ((), ())
-    for target in cleared:
-        table = window_table(target)
-        frames += [_frame(model, target, table, np.arange(len(table)), cache) for model in models]
-    trained = frozenset(c for c, t in zip(space.classes, np.any([m.trained for m in models], axis=0), strict=True) if t)
-    tasks, truth, _ = build_tasks(kept, cleared, space, trained, number[number > 0])
-    key = digest([[m.facts for m in models], [d.digest for d in (kept, *cleared)]])
+    return source.subset(np.flatnonzero(number)), number[number > 0], frames
+
+
+def evaluation_folder(
+    models: Sequence[FoldModel],
+    source: Prepared | None,
+    targets: Sequence[Prepared],
+    out: Path,
+    cache: Path,
+    command: str,
+) -> Path:
+    """Predict with trained models and leave what the evaluation reads: a suite folder of one variant.
+
+    Parameters
+    ----------
+    models : sequence of FoldModel
+    source : Prepared or None
+        The source, to be scored on what each fold's model has not seen; None leaves it (and with it the gap) out.
+    targets : sequence of Prepared
+        Scored zero-shot by all models together.
+    out, cache : Path
+        Where results and features go.
+    command : str
+        The command line, for the report.
+
+    Raises
+    ------
+    LeakageError
+        If nothing of the source was held out from these models.
+    """
+    whole, kept, number, frames, data = source, None, None, [], []
+    if source is not None:
+        kept, number, frames = _held_out_part(models, source, cache)
+        data.append(data_facts(kept, kept, len(window_table(kept)), {}))
+    cleared = []
+    for target in targets:
+        left, counts = clear_target(target, whole, models)
+        table = window_table(left)
+        frames += [_frame(model, left, table, np.arange(len(table)), cache) for model in models]
+        data.append(data_facts(target, left, len(table), counts))
+        cleared.append(left)
+    classes = np.array(models[0].classes)[np.any([m.trained for m in models], axis=0)]
+    space = label_space(models[0].facts["label_space"])
+    tasks, truth, dropped = build_tasks(kept, cleared, space, frozenset(classes), number)
+    for facts in data:
+        facts["dropped_segments"] = dropped.get(facts["name"], 0)
+    key = digest([[m.facts for m in models], [[d["name"], d["digest"]] for d in data]])
     folder = out / "evaluations" / key[:16]
     write_json(folder / "tasks.json", tasks)
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
     write_atomic(folder / "windows.parquet", lambda p: pd.concat(frames, ignore_index=True).to_parquet(p, index=False))
     write_json(folder / "variants.json", [_variant_row(models)])
-    data = [data_facts(kept, kept, len(window_table(kept)), {})]
-    data += [data_facts(t, c, len(window_table(c)), n) for t, c, n in zip(targets, cleared, counts, strict=True)]
-    write_json(folder / "suite.json", _suite_facts(models, data, key, command))
+    write_json(folder / "suite.json", _suite_facts(models, data, [t.name for t in targets], key, command))
     return folder
-
-
-def _space(model: FoldModel):
-    from ecg_ramba.data.labels import label_space
-
-    return label_space(model.facts["label_space"])
 
 
 def _frame(model: FoldModel, data: Prepared, table, rows, cache) -> pd.DataFrame:
@@ -217,21 +250,15 @@ def _frame(model: FoldModel, data: Prepared, table, rows, cache) -> pd.DataFrame
 
 
 def _variant_row(models: Sequence[FoldModel]) -> dict:
-    parameters = int(sum(np.size(v) for v in models[0].weights().values()))
+    costs = [m.facts["cost"] for m in models]
     row = {"name": models[0].spec.name, "title": models[0].spec.title, "kind": "trained", "windows": "windows.parquet"}
-    row |= {
-        "pooling": {"rule": "power", "q": 3.0},
-        "reference": True,
-        "status": "ok",
-        "reason": "",
-        "note": "",
-        "claim": "",
-    }
-    return row | {"parameters": parameters, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
+    row |= {"pooling": plain(Pooling()), "reference": True, "status": "ok", "reason": "", "note": "", "claim": ""}
+    row |= {"parameters": max(c["parameters"] for c in costs), "flops": costs[0]["flops"]}
+    return row | {"seconds": sum(c["seconds"] for c in costs), "peak_mb": max(c["peak_rss_mb"] for c in costs)}
 
 
-def _suite_facts(models, data: list[dict], key: str, command: str) -> dict:
-    """``data``: what was used and left out of the source, then of each target."""
+def _suite_facts(models, data: list[dict], targets: list[str], key: str, command: str) -> dict:
+    """``data``: what was used and left out of the source, where it is scored, and of each target."""
     facts = models[0].facts
     return {
         "key": key,
@@ -239,10 +266,11 @@ def _suite_facts(models, data: list[dict], key: str, command: str) -> dict:
         "version": __version__,
         "commit": commit(),
         "command": command,
-        "source": data[0]["name"],
-        "targets": [d["name"] for d in data[1:]],
+        "source": facts["source"],
+        "source_subjects": len(set().union(*(m.facts["training_subjects"] for m in models))),
+        "targets": targets,
         "profile": facts["profile"],
-        "folds": len({m.facts["fold"] for m in models}),
+        "folds": sorted({m.facts["fold"] for m in models}),
         "seeds": len({m.facts["seed"] for m in models}),
         "synthetic": bool(facts["synthetic"]) or any(d["synthetic"] for d in data),
         "label_space": facts["label_space"],
@@ -261,103 +289,3 @@ def _suite_facts(models, data: list[dict], key: str, command: str) -> dict:
         ],
         "duplicates": 0,
     }
-
-
-def predict_record(models: Sequence[FoldModel], record: Record, pooling: Pooling = Pooling()) -> pd.DataFrame:
-    """Probabilities of one recording, exactly as a target is scored: fold ensemble per window, then pooled once.
-
-    Returns
-    -------
-    DataFrame
-        One row a class: ``probability``, ``fold_min``, ``fold_max`` (the fold models' own pooled values), ``folds``
-        (how many were trained on the class).
-
-    Raises
-    ------
-    RecordError
-        If the recording is too short or has no usable signal.
-    """
-    data = prepared_from_record(record, models[0].signal)
-    table = window_table(data)
-    if not len(table):
-        raise RecordError(record.record, "it has no window that is at least half inside the recording")
-    stack = np.stack([probabilities(m, data, table, np.arange(len(table)), None) for m in models])
-    trained = np.isfinite(stack).all(1)
-    rows = []
-    for c, name in enumerate(models[0].classes):
-        of = np.flatnonzero(trained[:, c])
-        if not len(of):
-            rows.append({"class": name, "probability": np.nan, "fold_min": np.nan, "fold_max": np.nan, "folds": 0})
-            continue
-        each = np.array([pool(stack[f, :, c], [0], pooling)[0] for f in of])
-        together = pool(stack[of, :, c].mean(0), [0], pooling)[0]
-        rows.append(
-            {"class": name, "probability": together, "fold_min": each.min(), "fold_max": each.max(), "folds": len(of)}
-        )
-    return pd.DataFrame(rows)
-
-
-def read_recording(path: Path) -> Record:
-    """A single WFDB recording, whatever its data set: FILE, FILE.hea, FILE.mat or FILE.dat.
-
-    Raises
-    ------
-    RecordError
-        If the file is missing or cannot be used.
-    """
-    from ecg_ramba.data.base import quality_of
-    from ecg_ramba.data.leads import LEADS, canonical_lead
-    from ecg_ramba.data.wfdb_header import read_header
-    from ecg_ramba.data.wfdb_io import read_waveform
-
-    header_path = path if path.suffix == ".hea" else path.with_suffix(".hea")
-    if not header_path.is_file():
-        raise RecordError(
-            path, f"no WFDB header {header_path.name} there; name a recording with its .hea beside the signal"
-        )
-    header = read_header(header_path)
-    names = {canonical_lead(s.name) for s in header.signals}
-    present = tuple(lead for lead in LEADS if lead in names)
-    if not present:
-        raise RecordError(header_path, f"none of its leads is one of {', '.join(LEADS)}")
-    wave = read_waveform(header, leads=present)
-    return Record(
-        signal=wave.signal,
-        leads=wave.leads,
-        rate=header.rate,
-        units=wave.units,
-        source="file",
-        record=header_path.stem,
-        subject=header_path.stem,
-        subject_known=False,
-        publisher="file",
-        publisher_id=header_path.stem,
-        labelled=False,
-        quality=quality_of(wave.signal, wave.leads),
-        warnings=wave.warnings,
-    )
-
-
-def prediction_table(table: pd.DataFrame, path: Path, models: Sequence[FoldModel]):
-    """The probabilities as a terminal table, most likely first, with what the models were trained on."""
-    from rich.table import Table
-
-    facts = models[0].facts
-    kind = "SYNTHETIC recordings: says nothing of patients" if facts["synthetic"] else f"{facts['source']}"
-    title = f"{path.name}: {len(models)} fold models of {models[0].spec.title}, trained on {kind}"
-    made = Table(
-        "class",
-        "probability",
-        "fold models",
-        "trained folds",
-        title=title,
-        caption="A research tool, not a medical device.",
-    )
-    for row in table.sort_values("probability", ascending=False, na_position="last").to_dict("records"):
-        if row["folds"]:
-            spread = f"{row['fold_min']:.3f} to {row['fold_max']:.3f}"
-            made.add_row(row["class"], f"{row['probability']:.3f}", spread, str(row["folds"]))
-    untrained = table["class"][table["folds"] == 0]
-    if len(untrained):
-        made.caption += f" Not trained (too few subjects): {', '.join(untrained)}."
-    return made

@@ -23,8 +23,9 @@ def all_variants() -> dict[str, Variant]:
     for value, ep in sorted(points.items(), key=lambda item: item[1].name != "default"):
         try:
             variants = ep.load()
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"the ablations of {ep.name!r} ({value}) cannot be imported: {error}") from error
+        except Exception as error:  # a plug-in's module may fail in any way
+            kind = type(error).__name__
+            raise UserError(f"the ablations of {ep.name!r} ({value}) cannot be imported: {kind}: {error}") from error
         for variant in variants:
             if variant.name in found:
                 raise UserError(f"two variants are called {variant.name!r}; rename the one in {value}")

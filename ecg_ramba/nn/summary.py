@@ -57,8 +57,7 @@ def summarise(spec: ModelSpec, config, shape: InputShape) -> list[Part]:
     """
     model = spec.build(config, shape)
     if spec.kind != "network":
-        count = getattr(model, "parameters", None)
-        return [Part("total", int(count()) if count else 0, None, (shape.classes,))]
+        return [Part("total", int(model.parameters()), None, (shape.classes,))]
     parts = _parts(model)
     outputs: dict[str, tuple[int, ...]] = {}
     order: list[str] = []

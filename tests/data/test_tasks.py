@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ecg_ramba.data.labels import PAPER27, label_space
 from ecg_ramba.data.record import Episode
 from ecg_ramba.data.tasks import AF_AFL, TRUTH_COLUMNS, build_tasks, in_af, truth_of
+from ecg_ramba.errors import UserError
 
 SPACE = label_space("merged24")
 EVERYTHING = frozenset(SPACE.classes)
@@ -42,6 +43,28 @@ def test_macro_averages_use_the_union_in_place_of_the_two(prepared_toy):
     assert not {"AF", "AFL"} & set(tasks[0]["macro"])
     assert {"AF", "AFL"} <= set(tasks[0]["scores"])
     assert tasks[0]["scores"][AF_AFL] == {"op": "max", "of": ["AF", "AFL"]}
+
+
+def test_a_union_with_one_member_trained_says_so(prepared_toy):
+    source = prepared_toy([{"SB"}, {"AFL"}], annotated={"SB", "AFL"})
+    target = prepared_toy([{"AF"}, {"AFL"}], name="other", annotated={"AF", "AFL"})
+    episodes = [[[0.0, 10.0, "AFIB"]], []]
+    rhythm = prepared_toy([set(), set()], name="third", episodes=episodes)
+    tasks, _, _ = build_tasks(source, [target, rhythm], SPACE, frozenset({"SB", "AFL"}), np.array([1, 2]))
+    assert [t["task"] for t in tasks] == ["source", "other", "third-window", "third-record"]
+    for task in tasks:
+        assert task["scores"][AF_AFL]["of"] == ["AFL"]
+        assert any("AF not trained" in note for note in task["notes"])
+    both, _, _ = build_tasks(source, [target], SPACE, frozenset({"AF", "AFL"}), np.array([1, 2]))
+    assert not both[1]["notes"]
+
+
+def test_a_source_that_is_not_scored_has_no_task(prepared_toy):
+    target = prepared_toy([{"SB"}, {"PAC"}], annotated={"SB", "PAC"})
+    tasks, _, _ = build_tasks(None, [target], SPACE, frozenset({"SB", "SNR"}), None)
+    assert [(t["role"], set(t["scores"])) for t in tasks] == [("target", {"SB"})]
+    with pytest.raises(UserError, match="no class is both annotated there and trained"):
+        build_tasks(None, [target], SPACE, frozenset({"TInv"}), None)
 
 
 def test_merged_labels_count_as_one_diagnosis(prepared_toy):

@@ -68,7 +68,8 @@ class FakeSuite:
         self.variants = self._variants()
         self.info = {
             "key": "k" * 64, "created": "2024-01-01T00:00:00Z", "source": SOURCE,
-            "targets": [THIRD, RHYTHM], "profile": "small", "folds": folds, "seeds": seeds, "synthetic": synthetic,
+            "source_subjects": len(set(self.datasets[SOURCE]["subject"])), "targets": [THIRD, RHYTHM],
+            "profile": "small", "folds": folds, "seeds": seeds, "synthetic": synthetic,
             "label_space": "merged24", "mapping_digest": "m" * 64, "backend": "torch", "precision": "float32",
             "threads": 1, "commit": "c" * 40, "untrained": [], "duplicates": 0, "command": "nox -s ablations",
             "version": "0.1.0",

@@ -98,4 +98,4 @@ def test_reasons_to_withhold():
     assert withheld(10, 10, 0.05, 10, 0.05) == ""
     assert "9 positive subjects" in withheld(9, 50, 0.0, 10, 0.05)
     assert "1 negative subject," in withheld(50, 1, 0.0, 10, 0.05)
-    assert "6% of the draws" in withheld(50, 50, 0.06, 10, 0.05)
+    assert "6.0% of the draws lack the class, at most 5% may" in withheld(50, 50, 0.06, 10, 0.05)

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
-from ecg_ramba.evaluation.report import mlflow_metrics, print_summary, write_report
+from ecg_ramba.evaluation.report import mlflow_metrics, print_summary, stored_settings, write_report
 from ecg_ramba.evaluation.tables import amount, bracketed, duration, number
 
 QUICK = EvaluationConfig(draws=100)
@@ -36,7 +37,19 @@ def test_files(synthetic):
     assert names[:3] == ["report/report.md", "report/summary.csv", "report/per_class.csv"]
     assert "report/forest-synthetic-rhythm-window.png" in names
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files if f.suffix == ".png")
-    assert sorted(p.name for p in (folder / "report").iterdir()) == sorted(f.name for f in files), "no leftovers"
+    assert sorted(p.name for p in (folder / "report").iterdir()) == sorted(
+        ["settings.json", *(f.name for f in files)]
+    ), "no leftovers"
+
+
+def test_settings_are_remembered(synthetic, tmp_path):
+    evaluation, folder, _ = synthetic
+    assert stored_settings(folder) == evaluation.config == QUICK
+    assert stored_settings(tmp_path) == EvaluationConfig()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "settings.json").write_text('{"colour": 1}')
+    with pytest.raises(UserError, match="not of this version"):
+        stored_settings(tmp_path)
 
 
 def test_synthetic_is_said_everywhere(synthetic):

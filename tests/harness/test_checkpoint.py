@@ -7,22 +7,22 @@ import pickle
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from ecg_ramba.errors import CheckpointError, LeakageError
+from ecg_ramba.errors import CheckpointError, LeakageError, RecordError
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness.cells import probabilities
 from ecg_ramba.harness.checkpoint import load_fold_model
+from ecg_ramba.harness.predict import predict_record, prediction_json, read_recording
 from ecg_ramba.harness.suite import cache_dir
 from ecg_ramba.harness.trained import (
     clear_target,
     evaluation_folder,
     held_out,
     load_models,
-    predict_record,
     publish_models,
-    read_recording,
 )
 
 
@@ -43,8 +43,6 @@ def test_names_and_checksums(published):
 
 
 def test_round_trip_predicts_the_stored_probabilities(published):
-    import pandas as pd
-
     result, paths = published
     model = load_fold_model(paths[0])
     data, table = result.context.targets[1], result.context.target_tables[1]
@@ -55,13 +53,20 @@ def test_round_trip_predicts_the_stored_probabilities(published):
 
 
 def test_predicting_a_file_equals_scoring_it_as_a_target(published, cohort):
-    import pandas as pd
-
     from ecg_ramba.evaluation.pooling import Pooling, pool
 
     result, paths = published
     models = load_models(paths)
-    table = predict_record(models, read_recording(cohort / "synthetic-third" / "SYNT00003.hea")).set_index("class")
+    table = predict_record(models, read_recording(cohort / "synthetic-third" / "SYNT00003.hea"))
+    assert (table.windows, len(table.leads)) == (3, 12)
+    said = json.loads(prediction_json(table, cohort / "x.hea", models))
+    assert (said["model"], said["trained_on"], said["folds"], said["windows"]) == (
+        *("ecg_ramba", "synthetic-source"), [1, 2], 3,
+    )  # fmt: skip
+    assert said["synthetic_trained"] is True
+    with pytest.raises(RecordError, match="it is a folder"):
+        read_recording(cohort)
+    table = table.classes.set_index("class")
     stored = pd.read_parquet(result.folder / "variants/ecg_ramba/windows.parquet")
     stored = stored[stored["record"] == "SYNT00003"].groupby("start")[["AF", "TInv"]].mean()
     for c in ("AF", "TInv"):
@@ -84,6 +89,36 @@ def test_evaluation_of_a_checkpoint_scores_only_what_it_never_saw(published, tmp
     trained_on = context.source.subset(context.folds[0].train)
     with pytest.raises(LeakageError, match="nothing is held out"):
         evaluation_folder(models, trained_on, [], tmp_path, cache_dir(tmp_path), "test")
+
+
+def test_a_target_alone_needs_no_source_and_scores_the_same(published, tmp_path):
+    result, paths = published
+    models, context = load_models(paths), result.context
+    alone = evaluate(evaluation_folder(models, None, context.targets, tmp_path, cache_dir(tmp_path), "test"))
+    beside = evaluate(evaluation_folder(models, context.source, context.targets, tmp_path, cache_dir(tmp_path), "test"))
+    keys, columns = ["task", "cls", "estimate", "metric"], ["value", "lo", "hi"]
+    targets = beside.per_class[beside.per_class["role"] == "target"].set_index(keys)
+    assert len(targets)
+    pd.testing.assert_frame_equal(alone.per_class.set_index(keys)[columns], targets[columns])
+    assert set(alone.per_class["role"]) == {"target"}
+    assert alone.per_class["gap"].isna().all()
+    last = evaluate(evaluation_folder(models[1:], None, context.targets, tmp_path, cache_dir(tmp_path), "test"))
+    assert last.suite.folds == (2,)
+    assert last.per_class["value"].notna().any()
+
+
+def test_without_the_source_the_models_know_what_they_were_trained_on(published):
+    result, paths = published
+    models, target = load_models(paths), result.context.targets[-1]
+    records = target.records.copy()
+    subjects, signals = models[0].facts["training_subjects"], models[0].facts["training_signals"]
+    records.loc[0, "signal_digest"] = signals[0]
+    records.loc[1, ["subject", "publisher"]] = subjects[0], result.context.source.records["publisher"].iloc[0]
+    records.loc[2, ["subject", "publisher"]] = subjects[0], "another publisher, whose numbers mean others"
+    left, counts = clear_target(dataclasses.replace(target, records=records), None, models)
+    assert counts["removed_overlap"] == 2
+    assert not {records["record"][0], records["record"][1]} & set(left.records["record"])
+    assert records["record"][2] in set(left.records["record"])
 
 
 class Hostile:

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.flat import mlflow_metrics
 from ecg_ramba.evaluation.report import write_report
@@ -50,6 +51,20 @@ def test_metrics_are_those_of_the_evaluation(logged):
     assert {k: found[k] for k in expected} == pytest.approx(expected)
     assert any(k.endswith("roc_auc") for k in expected)
     assert found["cost/parameters"] > 0
+
+
+def test_a_place_that_fails_while_it_is_written_loses_no_result(logged, tmp_path):
+    result, evaluation, *_ = logged
+    (tmp_path / "garbage.db").write_text("no database")
+    with pytest.raises(UserError, match="the results are complete"):
+        log_suite(result, evaluation, [], f"sqlite:///{tmp_path}/garbage.db", Progress())
+
+
+def test_settings_are_those_of_each_fold(logged):
+    _, _, _, runs, _ = logged
+    cell, variant = runs["ecg_ramba fold 2 seed 0"].data.params, runs["SYNTHETIC ecg_ramba"].data.params
+    assert cell["model.d_model"] == variant["model.d_model"] == "64"
+    assert not any(k.startswith("model.") for k in runs["SYNTHETIC pool_max"].data.params)
 
 
 def test_curves_and_costs_of_a_cell(logged):

@@ -82,7 +82,7 @@ def test_noise_in_place_of_what_is_held_out_changes_no_trial(searched, home, coh
 
 def test_the_best_configuration_is_used_on_its_own_splits_only(searched, run_tiny, tmp_path):
     out, path, _ = searched
-    overrides = read_overrides(path)
+    overrides = read_overrides(path, "small")
     content = json.loads(path.read_text())
     result = run_tiny(out, ("ecg_ramba",), overrides=overrides)
     assert not result.failures
@@ -91,10 +91,18 @@ def test_the_best_configuration_is_used_on_its_own_splits_only(searched, run_tin
     content["best"]["1"]["config"] = {"no_such_setting": 1}
     (tmp_path / "wrong.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="no setting no_such_setting"):
-        run_tiny(tmp_path, ("ecg_ramba",), overrides=read_overrides(tmp_path / "wrong.json"))
+        run_tiny(tmp_path, ("ecg_ramba",), overrides=read_overrides(tmp_path / "wrong.json", "small"))
 
 
 def test_a_file_that_is_no_configuration_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("[1, 2]")
     with pytest.raises(UserError, match="no configuration file of a search"):
-        read_overrides(tmp_path / "a.json")
+        read_overrides(tmp_path / "a.json", "small")
+
+
+def test_a_configuration_that_nothing_here_can_use_is_refused(searched, run_tiny, tmp_path):
+    _, path, _ = searched
+    with pytest.raises(UserError, match="searched under --profile small, this run's is full"):
+        read_overrides(path, "full")
+    with pytest.raises(UserError, match="no variant of this run is made of it"):
+        run_tiny(tmp_path, ("hrv_logistic",), overrides=read_overrides(path, "small"))
