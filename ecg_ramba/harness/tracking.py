@@ -31,7 +31,7 @@ _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def check_tracking(uri: str) -> None:
-    """Ask a tracking place for its experiments before any work is done; a new local database is made by it.
+    """Ask a tracking place for its experiments before any work is done; a new local file needs only its folder.
 
     Raises
     ------
@@ -41,9 +41,13 @@ def check_tracking(uri: str) -> None:
     parts = urlparse(uri)
     kind = parts.scheme.split("+")[0]
     if kind == "sqlite":
-        place = Path(uri.split(":///", 1)[-1]).absolute().parent
-        if not os.access(place, os.W_OK):
-            raise UserError(f"--tracking {uri}: {place} cannot be written; choose another place or --no-tracking")
+        place = Path(uri.split(":///", 1)[-1]).absolute()
+        if not os.access(place.parent, os.W_OK):
+            raise UserError(
+                f"--tracking {uri}: {place.parent} cannot be written; choose another place or --no-tracking"
+            )
+        if not place.exists():
+            return
     try:
         if kind in ("http", "https"):
             _probe_http(uri)
