@@ -84,7 +84,7 @@ def run(options, argv: list[str]) -> int:
     console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
     if not options.no_tracking:
         line = log_suite(result, evaluation, files, options.tracking, progress)
-        console.print(f"Compare the runs: nox -s ui   (or: {line})", highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 1 if result.failures else 0
 
 

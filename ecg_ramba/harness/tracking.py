@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.evaluate import Evaluation
@@ -26,6 +26,7 @@ from ecg_ramba.keys import plain
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "ecg-ramba-bench"
 PROBE_SECONDS = 5.0
+LOCAL_PAGE = "http://127.0.0.1:5000"
 LATER = "the results are complete; the same command logs them without training again"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -87,7 +88,7 @@ def tracking(uri: str, advice: str) -> Iterator[ModuleType]:
 
 
 def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], uri: str, progress: Progress) -> str:
-    """Log a finished suite; returns the line to paste to look at it."""
+    """Log a finished suite; returns what to do to compare its variants, in a line or two."""
     from ecg_ramba.evaluation.flat import mlflow_metrics
 
     suite = read_json(result.folder / "suite.json")
@@ -110,10 +111,26 @@ def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], u
             mlflow.log_artifact(str(path), "report")
         for file in ("suite.json", "variants.json", "tasks.json", "splits.json"):
             mlflow.log_artifact(str(result.folder / file), "suite")
+        runs = []
         for done, row in enumerate(rows, 1):
-            _log_variant(mlflow, result, row, mlflow_metrics(evaluation, row["name"]), shared, kind)
+            run = _log_variant(mlflow, result, row, mlflow_metrics(evaluation, row["name"]), shared, kind)
+            runs += [run] if row["kind"] == "trained" and row["status"] == "ok" else []
             tick(done, len(rows))
-    return f"mlflow ui --backend-store-uri {uri}"
+    return _how_to_compare(uri, runs)
+
+
+def _how_to_compare(uri: str, runs: list) -> str:
+    """Where MLflow's page with these runs side by side is; a local store needs its server first."""
+    listed = {
+        "runs": [r.info.run_id for r in runs],
+        "experiments": list(dict.fromkeys(r.info.experiment_id for r in runs)),
+    }
+    page = "/#/compare-runs?" + "&".join(f"{k}={quote(json.dumps(v))}" for k, v in listed.items())
+    if uri.startswith("http"):
+        return f"Compare the variants: {uri.rstrip('/')}{page}"
+    server = f"mlflow ui --backend-store-uri {uri}"
+    start = f"nox -s ui   (or: {server})" if uri == DEFAULT_URI else server
+    return f"Compare the variants: {start}\nthen open {LOCAL_PAGE}{page}"
 
 
 def experiment_run(mlflow, name: str, tags: dict):
@@ -131,14 +148,18 @@ def _log_input(mlflow, facts: dict) -> None:
     mlflow.log_input(MetaDataset(source, name=facts["name"], digest=facts["digest"][:32]), context="data")
 
 
-def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: dict, kind: str) -> None:
+def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: dict, kind: str):
+    """One variant and its cells; returns its run."""
     title = f"{'SYNTHETIC ' if kind == 'synthetic' else ''}{row['name']}"
     tags = shared | {"level": "variant", "variant": row["name"], "status": row["status"], "kind": row["kind"]}
-    with mlflow.start_run(run_name=title, nested=True, tags=tags):
-        mlflow.log_params({"variant": row["name"], "pooling": json.dumps(row["pooling"]), "claim": row["claim"]})
+    with mlflow.start_run(run_name=title, nested=True, tags=tags | {"claim": row["claim"]}) as run:
+        (variant,) = (v for v in result.variants if v.name == row["name"])
+        # The compare page opens with the first three parameters by name that differ.
+        differs = ", ".join(f"{k}={v}" for k, v in variant.changes.items()) or "nothing"
+        mlflow.log_params({"differs by": differs, "model": variant.model, "pooling": json.dumps(row["pooling"])})
         if row["status"] != "ok":
             mlflow.set_tag("reason", row["reason"])
-            return
+            return run
         each = [_configuration(result, row["name"], f.number) for f in result.context.folds]
         mlflow.log_params({k: v for k, v in each[0].items() if all(c[k] == v for c in each)})
         costs = {
@@ -150,6 +171,7 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: 
         mlflow.log_metrics({**metrics, **{f"cost/{k}": float(v) for k, v in costs.items() if v is not None}})
         for cell in result.cells.get(row["name"], []):
             _log_cell(mlflow, cell, row["name"], shared, _configuration(result, row["name"], cell["fold"]))
+    return run
 
 
 def _configuration(result: SuiteResult, name: str, fold: int) -> dict:

@@ -1,6 +1,8 @@
 """MLflow holds what the files hold: suite, variants, cells, metrics, tags."""
 
 import json
+import re
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -32,7 +34,10 @@ def logged(run_tiny, tmp_path_factory):
 
 def test_three_levels_with_their_parents(logged):
     result, _, line, runs, _ = logged
-    assert line.startswith("mlflow ui --backend-store-uri sqlite:///")
+    assert line.startswith("Compare the variants: mlflow ui --backend-store-uri sqlite:///")
+    assert "\nthen open http://127.0.0.1:5000/#/compare-runs?runs=%5B%22" in line
+    compared = re.findall("[0-9a-f]{32}", unquote(line))
+    assert compared == [runs[f"SYNTHETIC {n}"].info.run_id for n in ("ecg_ramba", "class_prior")]
     levels = pd.Series([r.data.tags["level"] for r in runs.values()]).value_counts().to_dict()
     assert levels == {"suite": 1, "variant": 3, "cell": 4}
     (suite,) = (r for r in runs.values() if r.data.tags["level"] == "suite")
