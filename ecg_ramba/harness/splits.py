@@ -68,7 +68,7 @@ def make_folds(records: pd.DataFrame, labels: np.ndarray, folds: int, seed: int)
     Raises
     ------
     UserError
-        With fewer groups than folds.
+        With fewer groups than folds, or fewer recordings of every label.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -79,6 +79,9 @@ def make_folds(records: pd.DataFrame, labels: np.ndarray, folds: int, seed: int)
     if subjects < folds:
         raise UserError(f"{subjects} subjects cannot be split into {folds} folds; use more records or fewer --folds")
     strata = rarest_label(labels, groups)
+    largest = int(np.unique(strata, return_counts=True)[1].max())
+    if largest < folds:
+        raise UserError(f"no label has {folds} recordings (the most frequent has {largest}); use fewer --folds")
     fold = np.zeros(len(records), dtype=np.int16)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for k, (_, held_out) in enumerate(_quiet(splitter.split(np.zeros(len(strata)), strata, groups)), start=1):

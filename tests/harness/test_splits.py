@@ -123,6 +123,13 @@ def test_too_few_subjects_or_folds(subjects, folds, message):
         make_folds(table(range(subjects)), np.ones((subjects, 1), dtype=bool), folds, 0)
 
 
+def test_more_folds_than_recordings_of_any_label():
+    labels = np.repeat(np.eye(3, dtype=bool), 5, axis=0)
+    with pytest.raises(UserError, match="no label has 6 recordings .the most frequent has 5"):
+        make_folds(table(range(15)), labels, 6, 0)
+    assert set(make_folds(table(range(15)), labels, 5, 0)) == {1, 2, 3, 4, 5}
+
+
 def test_target_loses_signals_identities_and_subjects_of_the_source():
     source = table([1, 2], ["a", "b"])
     target = table([7, 1, 8, 9], ["a", "c", "d", "e"])
