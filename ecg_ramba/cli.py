@@ -145,6 +145,8 @@ def data_check(options: argparse.Namespace) -> int:
     from ecg_ramba.harness.progress import Progress
 
     if options.json:
+        if options.json.is_dir():
+            raise UserError(f"--json {options.json} is a folder; name a file")
         check_writable(options.json.parent)
     with Progress().stage("read", unit="recordings") as report:
         found = check(options.folder, options.only, progress=report)
@@ -223,7 +225,11 @@ def train_command(options: argparse.Namespace) -> int:
 
 
 def _checkpoints(named: list[Path] | None) -> list[Path]:
-    return named or sorted(Path("models").glob("fold*_best*.pt"))
+    """Checkpoints that were named; all of a folder, where a folder was."""
+    found = []
+    for path in named or [Path("models")]:
+        found += sorted(path.glob("fold*_best*.pt")) if path.is_dir() or not named else [path]
+    return found
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
@@ -263,7 +269,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     console = Console()
     print_summary(evaluation, console)
     console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
-    return 0
+    return 1 if evaluation.failures else 0
 
 
 def predict_command(options: argparse.Namespace) -> int:

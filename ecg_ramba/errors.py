@@ -20,6 +20,12 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"no {what} is called {name!r}; {hint}there are: {', '.join(known)}")
 
 
+def first_line(error: BaseException) -> str:
+    """An error's kind and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 class RecordError(UserError):
     """A recording that cannot be used.
 

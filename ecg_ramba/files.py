@@ -53,8 +53,10 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 def check_writable(folder: Path) -> None:
     """Refuse an output folder that cannot be written, before anything is computed for it."""
-    write_atomic(folder / ".writable", lambda p: p.write_text("ok"))
-    (folder / ".writable").unlink()
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"ok")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,7 +74,9 @@ def read_json(path: Path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the command that writes it again") from None
+        raise UserError(f"{path} is not there; check the name, or run the command that writes it again") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
 

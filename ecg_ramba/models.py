@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from ecg_ramba.errors import UserError, unknown_name
+from ecg_ramba.errors import UserError, first_line, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ class Estimator(Protocol):
         """Probabilities (N, classes), float32."""
 
     def parameters(self) -> int:
-        """Number of fitted weights, as tables give it."""
+        """Number of weights, as tables give it."""
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything fitted, as arrays."""
@@ -139,6 +139,19 @@ class ModelSpec:
             raise UserError(f"its kind is {self.kind!r}; use network or estimator")
 
 
+def estimator_parameters(spec: ModelSpec, estimator: Estimator) -> int:
+    """Its number of weights.
+
+    Raises
+    ------
+    UserError
+        If the estimator does not say.
+    """
+    if not callable(getattr(estimator, "parameters", None)):
+        raise UserError(f"the estimator of model {spec.name!r} lacks parameters(), which returns its number of weights")
+    return int(estimator.parameters())
+
+
 def model_names() -> list[str]:
     """Names of all registered models, without importing any of them."""
     return sorted({ep.name for ep in entry_points(group="ecg_ramba.models")})
@@ -160,9 +173,8 @@ def model_spec(name: str) -> ModelSpec:
     (ep,) = found.values()
     try:
         spec = ep.load()
-    except Exception as error:  # a plug-in's module may fail in any way
-        kind = type(error).__name__
-        raise UserError(f"model {name!r} ({ep.value}) cannot be imported: {kind}: {error}") from error
+    except (Exception, SystemExit) as error:  # a plug-in's module may fail in any way
+        raise UserError(f"model {name!r} ({ep.value}) cannot be imported: {first_line(error)}") from error
     if not isinstance(spec, ModelSpec):
         raise UserError(f"model {name!r} ({ep.value}) is a {type(spec).__name__}; name a ModelSpec there")
     if spec.name != name:

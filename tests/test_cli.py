@@ -1,9 +1,14 @@
 """The command line: instant help, and for each mistake one line that says what is wrong and what to do."""
 
+import contextlib
+import os
 import re
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -13,6 +18,8 @@ import ablations.__main__
 import studies.__main__
 from ecg_ramba import cli
 from ecg_ramba.data.synthetic import CohortConfig, synthesize
+from ecg_ramba.errors import UserError
+from ecg_ramba.harness.tracking import check_tracking
 
 HEAVY = ("torch", "numba", "sktime", "neurokit2", "mlflow", "optuna", "matplotlib", "pandas", "scipy", "sklearn")
 
@@ -72,7 +79,7 @@ SITES = ["--source", "synthetic-source", "--target", "synthetic-third", "--no-tr
         (["--source", "chapman", "--target", "ptbxl"], "--data DIR"),
         (["--source", "synthetic-source", "--target", "synthetic-source"], "cannot also be a target"),
         (["--target", "synthetic-third", "synthetic-third"], "named twice"),
-        (["--config", "none.json"], "none.json is missing"),
+        (["--config", "none.json"], "none.json is not there"),
         (["--data", "nowhere"], "nowhere"),
     ],
 )
@@ -136,11 +143,42 @@ def plain_server():
 
 def test_a_tracking_place_that_mlflow_cannot_use(capsys, tmp_path, plain_server):
     (tmp_path / "garbage.db").write_text("no database")
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        database.execute("CREATE TABLE patients (name TEXT)")
     (tmp_path / "mlruns").mkdir()
-    for uri in (f"sqlite:///{tmp_path}/garbage.db", str(tmp_path / "mlruns"), plain_server):
+    before = (tmp_path / "other.db").read_bytes()
+    for uri, pattern in (
+        (f"sqlite:///{tmp_path}/garbage.db", "MLflow cannot use it .*choose another place"),
+        (f"sqlite:///{tmp_path}/other.db", "another program's database.*choose another place"),
+        (f"sqlite:///{tmp_path}/garbage.db/x.db", "garbage.db cannot be written; choose another place"),
+        (f"sqlite:///{tmp_path}/mlruns", "names no file"),
+        ("sqlite://", "names no file"),
+        (str(tmp_path / "mlruns"), "MLflow cannot use it .*choose another place"),
+        (plain_server, "MLflow cannot use it .*choose another place"),
+        (plain_server.replace("//", "//me:secret@"), "//…@127.0.0.1:.* MLflow cannot use it"),
+        ("http://127.0.0.1:port", "no server answers"),
+        ("http://[::1", "no server answers"),
+    ):
         argv = ["--tracking", uri, "--out", str(tmp_path / "out")]
-        check_refused(capsys, ablations.__main__.main, argv, "MLflow cannot use it .*choose another place")
+        check_refused(capsys, ablations.__main__.main, argv, pattern)
         assert not (tmp_path / "out").exists()
+    assert (tmp_path / "other.db").read_bytes() == before
+
+
+def test_a_tracking_file_that_is_not_there_yet_is_not_made_by_the_check(tmp_path):
+    check_tracking(f"sqlite:///{tmp_path}/new.db")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tracking_server_that_never_answers_is_given_up_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr("ecg_ramba.harness.tracking.PROBE_SECONDS", 1.0)
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        began = time.monotonic()
+        with pytest.raises(UserError, match="MLflow cannot use it"):
+            check_tracking(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - began < 30
+    assert os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") != "1"
 
 
 def test_every_recording_refused(capsys, small, tmp_path):

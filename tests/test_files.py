@@ -70,7 +70,7 @@ def test_a_complete_folder_is_not_replaced(tmp_path):
 
 
 def test_json_that_is_missing_or_damaged_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"a\.json is missing"):
+    with pytest.raises(UserError, match=r"a\.json is not there"):
         read_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match=r"a\.json is damaged"):

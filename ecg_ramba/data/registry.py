@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from ecg_ramba.data.base import DataSet, walk
-from ecg_ramba.errors import UserError, unknown_name
+from ecg_ramba.errors import UserError, first_line, unknown_name
 
 GROUP = "ecg_ramba.datasets"
 _DEPTH = 5
@@ -34,12 +34,13 @@ def datasets() -> dict[str, DataSet]:
     points = {(p.name, p.value): p for p in entry_points(group=GROUP)}
     for _, point in sorted(points.items()):
         try:
-            members = point.load()
-        except Exception as error:  # noqa: BLE001  a plug-in's module may fail in any way
-            warnings.warn(
-                f"data sets of {point.value} are left out, it cannot be imported: {type(error).__name__}: {error}",
-                stacklevel=2,
-            )
+            members = tuple(point.load())
+            wrong = next((type(m).__name__ for m in members if not isinstance(m, DataSet)), "")
+            if wrong:
+                raise TypeError(f"it holds a {wrong}, a tuple of DataSet is needed")
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a plug-in's module may fail in any way
+            why = first_line(error)
+            warnings.warn(f"data sets of {point.value} are left out, it cannot be imported: {why}", stacklevel=2)
             continue
         for dataset in members:
             if dataset.name in found and found[dataset.name] is not dataset:

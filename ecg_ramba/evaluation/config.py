@@ -1,6 +1,9 @@
 """What the evaluation may be asked to do differently, and the words it uses for what it did."""
 
+import dataclasses
 from dataclasses import dataclass
+
+from ecg_ramba.errors import UserError
 
 FOLD_MEAN = "mean over folds"
 """Source headline: the metric on each held-out fold, then the mean."""
@@ -66,3 +69,19 @@ class EvaluationConfig:
     bins: int = 15
     claim_subjects: int = 1000
     seed: int = 0
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value, kind = getattr(self, f.name), type(f.default)
+            if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+                raise UserError(f"the evaluation's {f.name} is a {kind.__name__}, not {value!r}")
+            if value < (0 if f.name in ("seed", "max_missing", "threshold", "claim_subjects") else 1e-9):
+                raise UserError(f"the evaluation's {f.name} cannot be {value!r}")
+        if self.level >= 1 or self.max_missing > 1 or self.threshold > 1:
+            raise UserError("the evaluation's level, max_missing and threshold lie between 0 and 1")
+
+    @property
+    def departures(self) -> str:
+        """Settings that are not the protocol's, in words; "" where there are none."""
+        changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        return ", ".join(f"{f.name} = {getattr(self, f.name)}" for f in changed)

@@ -200,6 +200,10 @@ def _notes(suite: Suite, contexts: dict[str, TaskContext], has_reference: bool) 
     notes = []
     if not has_reference:
         notes.append("The reference has no numbers in this run, so no differences are given.")
+    scored = {c.task.dataset for c in contexts.values()}
+    for name in suite.info["targets"]:
+        if name not in scored:
+            notes.append(f"{name} is not scored: no class is both annotated there and trained on the source.")
     folds_of: dict[str, list[int]] = {}
     for fold, cls in sorted(untrained(suite)):
         folds_of.setdefault(cls, []).append(fold)

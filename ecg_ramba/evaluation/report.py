@@ -20,6 +20,7 @@ from ecg_ramba.evaluation.tables import (
     blocks,
     cells,
     class_table,
+    departures,
     duration,
     other_estimates,
     reasons,
@@ -81,7 +82,8 @@ def markdown(evaluation: Evaluation, figures: dict[str, str]) -> str:
     figures : dict
         Task name -> file name of its figure beside the report.
     """
-    parts = [f"# {run_title(evaluation)}", f"> **{banner(evaluation)}**", _how_to_read(evaluation), _data(evaluation)]
+    opening = " ".join(filter(None, [banner(evaluation), departures(evaluation)]))
+    parts = [f"# {run_title(evaluation)}", f"> **{opening}**", _how_to_read(evaluation), _data(evaluation)]
     if evaluation.failures:
         rows = [[f"`{name}`", reason] for name, reason in evaluation.failures.items()]
         parts += ["## Variants without numbers", _table(["variant", "reason"], rows)]

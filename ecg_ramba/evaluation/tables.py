@@ -72,6 +72,12 @@ def banner(evaluation: Evaluation) -> str:
     return TOO_SMALL if too_small(evaluation) else "Real data."
 
 
+def departures(evaluation: Evaluation) -> str:
+    """What was evaluated otherwise than the protocol asks; "" where nothing was."""
+    changed = evaluation.config.departures
+    return f"Not the protocol's evaluation: {changed}." if changed else ""
+
+
 def run_title(evaluation: Evaluation) -> str:
     """Source and targets of the run."""
     info = evaluation.suite.info

@@ -9,6 +9,7 @@ from ecg_ramba.evaluation.tables import (
     blocks,
     cells,
     class_table,
+    departures,
     reasons,
     run_title,
     shown_columns,
@@ -29,6 +30,8 @@ def print_summary(evaluation: Evaluation, console) -> None:
     """
     console.print()
     console.rule(banner(evaluation), style="bold yellow")
+    if other := departures(evaluation):
+        console.print(other, style="bold yellow", markup=False, highlight=False)
     console.print(run_title(evaluation), style="bold", markup=False, highlight=False)
     for derived in (False, True):
         for name, context in evaluation.contexts.items():
@@ -47,6 +50,9 @@ def print_summary(evaluation: Evaluation, console) -> None:
         markup=False,
         highlight=False,
     )
+    for note in evaluation.notes:
+        if " is not scored: " in note:
+            console.print(note, markup=False, highlight=False)
     for name, reason in evaluation.failures.items():
         console.print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
 

@@ -30,7 +30,7 @@ from ecg_ramba.harness.folds import Fold, window_labels
 from ecg_ramba.harness.inputs import WindowTable
 from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.keys import digest, plain, seed_for
-from ecg_ramba.models import InputShape, model_spec
+from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 
 NUMERIC_MODULES = (
     "ecg_ramba.signal", "ecg_ramba.features.minirocket", "ecg_ramba.features.transform", "ecg_ramba.features.rhythm",
@@ -226,11 +226,12 @@ def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step) -> 
 
 def _fit_estimator(spec, cell, shape, source, y, weight, suite, seed) -> tuple[Any, dict]:
     estimator = spec.build(cell.config, shape)
+    parameters = estimator_parameters(spec, estimator)
     rng = np.random.default_rng(seed_for(*seed, "leads"))
     limb = rng.random(len(source)) < suite.budget.lead_dropout
     windows = source.windows(np.arange(len(source)), limb)
     estimator.fit(windows, y, weight > 0, seed_for(*seed, "estimator"))
-    return estimator, {"parameters": int(estimator.parameters())}
+    return estimator, {"parameters": parameters}
 
 
 def probabilities(

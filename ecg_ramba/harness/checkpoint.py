@@ -25,7 +25,7 @@ from ecg_ramba.keys import canonical_json
 from ecg_ramba.models import InputShape, ModelSpec, model_spec
 from ecg_ramba.signal import SignalConfig
 
-FORMAT = "ecg-ramba-fold-1"
+FORMAT = "ecg-ramba-fold-2"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,7 +148,10 @@ def read_overrides(path: Path, profile: str) -> dict:
     if content["profile"] != profile:
         raise UserError(f"{path} was searched under --profile {content['profile']}, this run's is {profile}")
     keep = ("config", "training_part")
-    return {content["model"]: {fold: {k: facts[k] for k in keep} for fold, facts in content["best"].items()}}
+    try:
+        return {str(content["model"]): {fold: {k: facts[k] for k in keep} for fold, facts in content["best"].items()}}
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged; search again: nox -s studies -- search ecg_ramba") from None
 
 
 def run_command(function: Callable[[], int | None]) -> int:

@@ -7,15 +7,16 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
-import urllib.error
-import urllib.request
+import sqlite3
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import quote, urlparse
 
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.files import read_json
 from ecg_ramba.harness.outputs import SuiteResult
@@ -26,9 +27,10 @@ from ecg_ramba.keys import plain
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "ecg-ramba-bench"
 PROBE_SECONDS = 5.0
+ELSEWHERE = "choose another place or --no-tracking"
 LOCAL_PAGE = "http://127.0.0.1:5000"
 LATER = "the results are complete; the same command logs them without training again"
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def check_tracking(uri: str) -> None:
@@ -39,33 +41,55 @@ def check_tracking(uri: str) -> None:
     UserError
         If a server does not answer within five seconds, or MLflow cannot use what is there.
     """
-    parts = urlparse(uri)
-    kind = parts.scheme.split("+")[0]
-    if kind == "sqlite":
-        place = Path(uri.split(":///", 1)[-1]).absolute()
-        if not os.access(place.parent, os.W_OK):
-            raise UserError(
-                f"--tracking {uri}: {place.parent} cannot be written; choose another place or --no-tracking"
-            )
-        if not place.exists():
-            return
     try:
-        if kind in ("http", "https"):
-            _probe_http(uri)
-        elif kind in _PORTS:
+        parts = urlparse(uri)
+        kind = parts.scheme.split("+")[0]
+        if kind == "sqlite" and not _check_sqlite(uri):
+            return
+        if kind in _PORTS:
             address = (parts.hostname or "localhost", parts.port or _PORTS[kind])
             socket.create_connection(address, timeout=PROBE_SECONDS).close()
     except (OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        raise UserError(f"--tracking {uri}: no server answers ({why}); start it, or leave --tracking away") from None
-    with tracking(uri, "choose another place or --no-tracking") as mlflow:
-        mlflow.MlflowClient().search_experiments(max_results=1)
+        raise UserError(
+            f"--tracking {_shown(uri)}: no server answers ({error}); start it, or leave --tracking away"
+        ) from None
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(PROBE_SECONDS)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update(patience)
+    try:
+        with tracking(uri, ELSEWHERE) as mlflow:
+            mlflow.MlflowClient().search_experiments(max_results=1)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def _probe_http(uri: str) -> None:
-    """Any answer will do here, also a refusal: whether it is MLflow's, MLflow says."""
-    with contextlib.suppress(urllib.error.HTTPError):
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+def _check_sqlite(uri: str) -> bool:
+    """Whether there is a database to ask; refuses a place where none can be, and another program's."""
+    name = uri.partition(":///")[2]
+    place = Path(name).absolute()
+    if not name or place.is_dir():
+        raise UserError(f"--tracking {uri} names no file; write sqlite:///FILE, or --no-tracking")
+    if not (place.parent.is_dir() and os.access(place.parent, os.W_OK)):
+        raise UserError(f"--tracking {uri}: {place.parent} cannot be written; {ELSEWHERE}")
+    if not place.exists() or not place.stat().st_size:
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True)) as database:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise UserError(f"--tracking {uri}: MLflow cannot use it ({error}); {ELSEWHERE}") from None
+    if tables and "experiments" not in tables:
+        raise UserError(f"--tracking {uri}: MLflow cannot use it (another program's database); {ELSEWHERE}")
+    return True
+
+
+def _shown(uri: str) -> str:
+    """The URI without the password that may stand in it."""
+    return re.sub(r"//[^/@]*@", "//…@", uri)
 
 
 @contextlib.contextmanager
@@ -83,8 +107,8 @@ def tracking(uri: str, advice: str) -> Iterator[ModuleType]:
         mlflow.set_tracking_uri(uri)
         yield mlflow
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"--tracking {uri}: MLflow cannot use it ({first[:200]}); {advice}") from error
+        why = textwrap.shorten(first_line(error), 200, placeholder=" …")
+        raise UserError(f"--tracking {_shown(uri)}: MLflow cannot use it ({why}); {advice}") from error
 
 
 def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], uri: str, progress: Progress) -> str:

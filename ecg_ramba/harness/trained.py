@@ -82,6 +82,11 @@ def load_models(paths: Sequence[Path]) -> list[FoldModel]:
                 f"{path} does not belong with {paths[0]}: another model, source, number of folds, classes or signal"
             )
     cells = [(m.facts["fold"], m.facts["seed"]) for m in models]
+    folds, seeds = ({c[i] for c in cells} for i in (0, 1))
+    lacking = sorted({(f, s) for f in folds for s in seeds} - set(cells))
+    if lacking:
+        fold, seed = lacking[0]
+        raise CheckpointError(f"fold {fold} lacks its model of seed {seed}; name the same seeds of each fold")
     for at, cell in enumerate(cells):
         if cell in cells[:at]:
             raise CheckpointError(f"{paths[at]} and {paths[cells.index(cell)]} are both fold {cell[0]}, seed {cell[1]}")
@@ -92,8 +97,12 @@ def load_models(paths: Sequence[Path]) -> list[FoldModel]:
 def _checksums(folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of the checkpoints that the last training left in a folder; {} without SHA256SUMS."""
     place = folder / SUMS
-    lines = place.read_text().splitlines() if place.is_file() else []
-    return {name: value for value, name in (line.split("  ", 1) for line in lines if "  " in line)}
+    if not place.is_file():
+        return {}
+    try:
+        return {name: value for value, name in (line.split("  ", 1) for line in place.read_text("utf-8").splitlines())}
+    except ValueError:
+        raise CheckpointError(f"{place} is damaged; copy it again, or train again") from None
 
 
 def _kind(model: FoldModel) -> tuple:
@@ -118,7 +127,10 @@ def _check_one_split(models: Sequence[FoldModel], paths: Sequence[Path]) -> None
 def training_facts(paths: Sequence[Path]) -> dict:
     """What training.json beside the checkpoints says (data folder, source); {} where there is none."""
     place = paths[0].parent / TRAINING
-    return read_json(place) if place.is_file() else {}
+    facts = read_json(place) if place.is_file() else {}
+    if not isinstance(facts, dict) or not isinstance(facts.get("data"), str | None):
+        raise UserError(f"{place} is damaged; name the data with --data DIR, or train again")
+    return facts
 
 
 def held_out(model: FoldModel, records: pd.DataFrame) -> np.ndarray:
@@ -131,20 +143,31 @@ def held_out(model: FoldModel, records: pd.DataFrame) -> np.ndarray:
 def clear_target(target: Prepared, source: Prepared | None, models: Sequence[FoldModel]) -> tuple[Prepared, dict]:
     """The target without unlabelled recordings and without anything that the source holds or a model was trained on.
 
-    Without the source's recordings what the models carry decides: the signals and subjects of their training.
+    Without the source's recordings what the models carry decides: the signals and subjects of their training. A target
+    of the source's publisher, which may hold the same recordings in another form, is then refused.
 
     Returns
     -------
     target : Prepared
     counts : dict
         ``unlabelled`` and ``removed_overlap``: how many recordings went, and why.
+
+    Raises
+    ------
+    UserError
+        If nothing is left, or what it shares with the source cannot be told.
     """
     records, name = target.records, models[0].facts["source"]
     signals = set().union(*(m.facts["training_signals"] for m in models))
     subjects = set().union(*(m.facts["training_subjects"] for m in models))
     known = datasets()
     # A source that is not registered any more may be of any publisher.
-    same_publisher = records["publisher"] == known[name].publisher if name in known else True
+    same_publisher = records["publisher"] == known[name].publisher if name in known else np.ones(len(records), bool)
+    if source is None and name in known and same_publisher.any():
+        raise UserError(
+            f"{target.name} may hold recordings of the source {name}, which have one publisher; add --oof, so that "
+            "they are found and removed"
+        )
     overlap = (records["signal_digest"].isin(signals) | (records["subject"].isin(subjects) & same_publisher)).to_numpy()
     if source is not None:
         overlap |= overlap_with_source(records, source.records)
@@ -169,6 +192,12 @@ def _held_out_part(
         If nothing of the source was held out from these models.
     """
     source = source.subset(np.flatnonzero(source.records["labelled"]))
+    trained_on = set().union(*(m.facts["training_signals"] for m in models))
+    if not source.records["signal_digest"].isin(trained_on).any():
+        raise UserError(
+            f"none of the recordings these models were trained on is in this {source.name}; name the folder with them "
+            "by --data DIR"
+        )
     number = np.zeros(len(source.records), dtype=np.int16)
     frames, table = [], window_table(source)
     for model in models:
@@ -226,7 +255,8 @@ def evaluation_folder(
     tasks, truth, dropped = build_tasks(kept, cleared, space, frozenset(classes), number)
     for facts in data:
         facts["dropped_segments"] = dropped.get(facts["name"], 0)
-    key = digest([[m.facts for m in models], [[d["name"], d["digest"]] for d in data]])
+    about = [{k: v for k, v in m.facts.items() if k != "cost"} for m in models]
+    key = digest([about, [[d["name"], d["digest"]] for d in data]])
     folder = out / "evaluations" / key[:16]
     write_json(folder / "tasks.json", tasks)
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))

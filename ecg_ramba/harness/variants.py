@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.harness.config import Variant
 
 REFERENCE = "ecg_ramba"
@@ -22,10 +22,12 @@ def all_variants() -> dict[str, Variant]:
     points = {ep.value: ep for ep in entry_points(group="ecg_ramba.ablations")}
     for value, ep in sorted(points.items(), key=lambda item: item[1].name != "default"):
         try:
-            variants = ep.load()
-        except Exception as error:  # a plug-in's module may fail in any way
-            kind = type(error).__name__
-            raise UserError(f"the ablations of {ep.name!r} ({value}) cannot be imported: {kind}: {error}") from error
+            variants = tuple(ep.load())
+            wrong = next((type(v).__name__ for v in variants if not isinstance(v, Variant)), "")
+            if wrong:
+                raise TypeError(f"it holds a {wrong}, a tuple of Variant is needed")
+        except (Exception, SystemExit) as error:  # a plug-in's module may fail in any way
+            raise UserError(f"ablations {ep.name!r} ({value}) cannot be imported: {first_line(error)}") from error
         for variant in variants:
             if variant.name in found:
                 raise UserError(f"two variants are called {variant.name!r}; rename the one in {value}")

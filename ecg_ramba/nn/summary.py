@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ecg_ramba.models import InputShape, ModelSpec
+from ecg_ramba.models import InputShape, ModelSpec, estimator_parameters
 from ecg_ramba.nn.flops import count_flops
 from ecg_ramba.nn.inputs import example_batch
 
@@ -57,7 +57,7 @@ def summarise(spec: ModelSpec, config, shape: InputShape) -> list[Part]:
     """
     model = spec.build(config, shape)
     if spec.kind != "network":
-        return [Part("total", int(model.parameters()), None, (shape.classes,))]
+        return [Part("total", estimator_parameters(spec, model), None, (shape.classes,))]
     parts = _parts(model)
     outputs: dict[str, tuple[int, ...]] = {}
     order: list[str] = []

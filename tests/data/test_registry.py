@@ -1,5 +1,6 @@
 """Data sets are found under every name their folders have, and what is not there is said."""
 
+import copy
 import warnings
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
@@ -186,11 +187,11 @@ def test_a_broken_plug_in_is_left_out_with_a_warning(monkeypatch):
 
 
 def test_two_data_sets_of_one_name_are_refused(monkeypatch):
-    members = [SimpleNamespace(name="a"), SimpleNamespace(name="a")]
+    members = [copy.copy(dataset("ludb")), copy.copy(dataset("ludb"))]
     monkeypatch.setattr(
         registry, "entry_points", lambda group: [SimpleNamespace(name="x", value="y", load=lambda: members)]
     )
-    with pytest.raises(UserError, match="two data sets are called 'a'"):
+    with pytest.raises(UserError, match="two data sets are called 'ludb'"):
         datasets()
 
 

@@ -50,6 +50,21 @@ def test_settings_are_remembered(synthetic, tmp_path):
     (tmp_path / "report" / "settings.json").write_text('{"colour": 1}')
     with pytest.raises(UserError, match="not of this version"):
         stored_settings(tmp_path)
+    for wrong in ('{"draws": "x"}', '{"draws": -1}', '{"level": "0.9"}', '{"min_positives": null}', '{"level": 2.0}'):
+        (tmp_path / "report" / "settings.json").write_text(wrong)
+        with pytest.raises(UserError, match="the evaluation's"):
+            stored_settings(tmp_path)
+    (tmp_path / "report" / "settings.json").write_text("[1]")
+    with pytest.raises(UserError, match="not of this version"):
+        stored_settings(tmp_path)
+
+
+def test_settings_that_are_not_the_protocols_stand_above_everything(synthetic, tmp_path):
+    evaluation, _, files = synthetic
+    said = "Not the protocol's evaluation: draws = 100."
+    assert said in files[0].read_text()
+    assert said in terminal(evaluation, 200)
+    assert EvaluationConfig().departures == ""
 
 
 def test_synthetic_is_said_everywhere(synthetic):

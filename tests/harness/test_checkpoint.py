@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ecg_ramba.errors import CheckpointError, LeakageError, RecordError
+from ecg_ramba.errors import CheckpointError, LeakageError, RecordError, UserError
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness.cells import probabilities
 from ecg_ramba.harness.checkpoint import load_fold_model
@@ -107,7 +107,7 @@ def test_a_target_alone_needs_no_source_and_scores_the_same(published, tmp_path)
     assert last.per_class["value"].notna().any()
 
 
-def test_without_the_source_the_models_know_what_they_were_trained_on(published):
+def test_without_the_source_the_models_know_what_they_were_trained_on(published, monkeypatch):
     result, paths = published
     models, target = load_models(paths), result.context.targets[-1]
     records = target.records.copy()
@@ -115,6 +115,10 @@ def test_without_the_source_the_models_know_what_they_were_trained_on(published)
     records.loc[0, "signal_digest"] = signals[0]
     records.loc[1, ["subject", "publisher"]] = subjects[0], result.context.source.records["publisher"].iloc[0]
     records.loc[2, ["subject", "publisher"]] = subjects[0], "another publisher, whose numbers mean others"
+    with pytest.raises(UserError, match="have one publisher; add --oof"):
+        clear_target(dataclasses.replace(target, records=records), None, models)
+    monkeypatch.setattr("ecg_ramba.harness.trained.datasets", dict)  # the source's plug-in is gone
+    records.loc[2, "subject"] = "nobody of the source"
     left, counts = clear_target(dataclasses.replace(target, records=records), None, models)
     assert counts["removed_overlap"] == 2
     assert not {records["record"][0], records["record"][1]} & set(left.records["record"])
@@ -130,7 +134,7 @@ class Hostile:
 
 def hostile_zip():
     buffer = io.BytesIO()
-    torch.save({"format": "ecg-ramba-fold-1", "about": Hostile()}, buffer)
+    torch.save({"format": "ecg-ramba-fold-2", "about": Hostile()}, buffer)
     return buffer.getvalue()
 
 
@@ -215,8 +219,10 @@ def test_models_that_do_not_belong_together_are_refused(published, tmp_path):
     part = json.loads(content["about"])["facts"]["training_signals"][1:]
     with pytest.raises(CheckpointError, match="different splits"):
         load_models([*paths, altered("third.pt", fold=3, training_signals=part)])
+    with pytest.raises(CheckpointError, match="fold 1 lacks its model of seed 1"):
+        load_models([*paths, altered("again.pt", seed=1)])
     with pytest.raises(CheckpointError, match="another split"):
-        load_models([*paths, altered("again.pt", seed=1, training_signals=part)])
+        load_models([paths[1], altered("again.pt", seed=1, training_signals=part)])
 
 
 def test_training_again_removes_what_an_earlier_training_left(published, tmp_path):
@@ -241,6 +247,26 @@ def test_a_target_recording_that_a_model_was_trained_on_is_never_scored(publishe
     target = dataclasses.replace(target, records=target.records.assign(signal_digest=stolen))
     _, counts = clear_target(target, source.subset(np.arange(3, len(source.records))), models)
     assert counts["removed_overlap"] == 3
+
+
+def test_a_target_recording_of_the_sources_identity_is_never_scored(published):
+    """Another form of the same recording: other samples, a subject that is not known, the publisher's own number."""
+    result, paths = published
+    source, target = result.context.source, result.context.targets[-1]
+    records = target.records.assign(subject_known=False)
+    for i in range(2):
+        records.loc[i, ["publisher", "publisher_id"]] = source.records.loc[i, ["publisher", "publisher_id"]].tolist()
+    _, counts = clear_target(dataclasses.replace(target, records=records), source, load_models(paths))
+    assert counts["removed_overlap"] == 2
+
+
+def test_a_folder_without_anything_of_the_training_is_not_the_source(published, tmp_path):
+    result, paths = published
+    source = result.context.source
+    other = [f"new{i}" for i in range(len(source.records))]
+    stranger = dataclasses.replace(source, records=source.records.assign(signal_digest=other))
+    with pytest.raises(UserError, match="none of the recordings these models were trained on"):
+        evaluation_folder(load_models(paths), stranger, [], tmp_path, cache_dir(tmp_path), "test")
 
 
 def test_checkpoints_hold_no_code(published):
