@@ -24,9 +24,12 @@ def render(report: Report, console: Console) -> None:
     for what, paths in (("headers of no known data set", report.unclaimed), ("signals without header", report.orphans)):
         if paths:
             console.print(f"{len(paths)} {what}:", *_some(paths), sep="\n  ", markup=False, highlight=False)
-    console.print("To cite, with their licences:", highlight=False)
+    cited: dict[str, list[str]] = {}
     for d in report.datasets:
-        console.print(f"  {_name(d)} ({d.licence}): {d.citation}", markup=False, highlight=False)
+        cited.setdefault(d.citation, []).append(f"{_name(d)} ({d.licence})")
+    console.print("To cite:", highlight=False)
+    for citation, names in cited.items():
+        console.print(f"  {', '.join(names)}: {citation}", markup=False, highlight=False, soft_wrap=True)
     refused = len(report.refused)
     total = report.records + refused
     console.print(f"{total} records: {report.records} load, {refused} refused", highlight=False)
