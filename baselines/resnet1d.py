@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from baselines.profiles import check_profile
 from ecg_ramba.models import Batch, InputShape, ModelSpec
 from ecg_ramba.nn.dropout import Dropout
 from ecg_ramba.nn.inputs import masked_mean, token_mask, visible_signal
+from ecg_ramba.nn.side import side_streams, side_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,10 @@ class ResNetConfig:
         Of the two convolutions of a block.
     dropout : float
         In front of the last layer.
+    use_morphology, use_rhythm : bool
+        MiniRocket tokens and heart-rate variability, their means beside the encoder's in front of the last layer.
+    side_width : int
+        Width of each of the two.
     """
 
     widths: tuple[int, ...] = (128, 128, 128)
@@ -41,6 +47,9 @@ class ResNetConfig:
     stride: int = 5
     kernels: tuple[int, int] = (5, 3)
     dropout: float = 0.2
+    use_morphology: bool = False
+    use_rhythm: bool = False
+    side_width: int = 64
 
 
 class ResidualBlock(nn.Module):
@@ -83,12 +92,17 @@ class ResNet1d(nn.Module):
                 for i in range(len(config.widths))
             )
         )
-        self.head = nn.Sequential(Dropout(config.dropout), nn.Linear(channels[-1], shape.classes))
+        self.side = side_tokens(shape, config.side_width, config)
+        width = channels[-1] + (len(self.side.sizes) * config.side_width if self.side else 0)
+        self.head = nn.Sequential(Dropout(config.dropout), nn.Linear(width, shape.classes))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, classes)."""
         x = self.blocks(self.stem(visible_signal(batch))).transpose(1, 2)
-        return self.head(masked_mean(x, token_mask(batch, x.shape[1])))
+        x = masked_mean(x, token_mask(batch, x.shape[1]))
+        if self.side is not None:
+            x = torch.cat([x, self.side.means(batch)], dim=1)
+        return self.head(x)
 
 
 def profile(name: str) -> ResNetConfig:
@@ -115,7 +129,7 @@ SPEC = ModelSpec(
     reference="Wang et al. 2017, arXiv:1611.06455; Strodthoff et al. 2021, arXiv:2004.13701",
     kind="network",
     profile=profile,
-    streams=lambda config: frozenset({"signal"}),
+    streams=side_streams,
     build=ResNet1d,
     search_space=search_space,
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.profiles import check_profile
@@ -18,17 +19,21 @@ from ecg_ramba.models import Batch, InputShape, ModelSpec
 from ecg_ramba.nn.attention import EncoderBlock
 from ecg_ramba.nn.dropout import Dropout
 from ecg_ramba.nn.inputs import PatchEmbedding, masked_mean
+from ecg_ramba.nn.side import side_streams, side_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Sizes: samples of a patch, width, encoder blocks, attention heads, dropout."""
+    """Sizes: samples of a patch, width, encoder blocks, attention heads, dropout; and whether MiniRocket tokens and a
+    token of heart-rate variability follow the patches."""
 
     patch: int = 25
     width: int = 576
     layers: int = 16
     heads: int = 9
     dropout: float = 0.1
+    use_morphology: bool = False
+    use_rhythm: bool = False
 
 
 class PatchTransformer(nn.Module):
@@ -37,6 +42,7 @@ class PatchTransformer(nn.Module):
     def __init__(self, config: TransformerConfig, shape: InputShape):
         super().__init__()
         self.patches = PatchEmbedding(shape.leads, shape.samples, config.patch, config.width)
+        self.side = side_tokens(shape, config.width, config)
         self.positions = nn.Parameter(torch.randn(1, self.patches.tokens, config.width) * 0.02)
         self.layers = nn.ModuleList(
             EncoderBlock(config.width, config.heads, dropout=config.dropout) for _ in range(config.layers)
@@ -48,6 +54,9 @@ class PatchTransformer(nn.Module):
         """Logits (B, classes)."""
         x, valid = self.patches(batch)
         x = x + self.positions
+        if self.side is not None:
+            x = torch.cat([x, self.side(batch)], dim=1)
+            valid = None if valid is None else F.pad(valid, (0, sum(self.side.sizes)), value=True)
         for layer in self.layers:
             x = layer(x, valid)
         return self.head(masked_mean(self.norm(x), valid))
@@ -75,7 +84,7 @@ SPEC = ModelSpec(
     reference="Vaswani et al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2021, arXiv:2010.11929",
     kind="network",
     profile=profile,
-    streams=lambda config: frozenset({"signal"}),
+    streams=side_streams,
     build=PatchTransformer,
     search_space=search_space,
 )

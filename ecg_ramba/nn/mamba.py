@@ -152,12 +152,15 @@ class BiMambaBlock(nn.Module):
         On both residual branches.
     feedforward : int
         How many times the width the SwiGLU layer has.
+    flip : bool
+        False: both mixers read forwards, with the same parameters; then nothing sees what comes after it.
     **mixer
         Passed to :class:`Mamba2`.
     """
 
-    def __init__(self, d_model: int, *, dropout: float = 0.0, feedforward: int = 4, **mixer):
+    def __init__(self, d_model: int, *, dropout: float = 0.0, feedforward: int = 4, flip: bool = True, **mixer):
         super().__init__()
+        self.flip = flip
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.fwd = Mamba2(d_model, **mixer)
@@ -170,7 +173,10 @@ class BiMambaBlock(nn.Module):
         """(batch, length, width) -> the same; padding (``valid_BL`` False) is seen from neither side."""
         h_BLD = self.norm1(x_BLD)
         fwd_BLD = self.fwd(h_BLD, valid_BL)
-        bwd_BLD = self.bwd(h_BLD.flip(1), None if valid_BL is None else valid_BL.flip(1)).flip(1)
+        if self.flip:
+            bwd_BLD = self.bwd(h_BLD.flip(1), None if valid_BL is None else valid_BL.flip(1)).flip(1)
+        else:
+            bwd_BLD = self.bwd(h_BLD, valid_BL)
         z_BLD = self.gate(torch.cat([fwd_BLD, bwd_BLD], dim=-1))
         x_BLD = x_BLD + self.drop(torch.lerp(bwd_BLD, fwd_BLD, z_BLD))
         return x_BLD + self.drop(self.ffn(self.norm2(x_BLD)))

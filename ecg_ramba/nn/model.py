@@ -28,14 +28,14 @@ from torch import Tensor, nn
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.models import Batch, InputShape, ModelSpec
-from ecg_ramba.nn.attention import Attention
+from ecg_ramba.nn.attention import Attention, EncoderBlock
 from ecg_ramba.nn.dropout import Dropout
 from ecg_ramba.nn.fusion import CrossAttentionFusion
 from ecg_ramba.nn.inputs import masked_mean, token_mask, visible_rhythm, visible_signal
 from ecg_ramba.nn.lead_gate import LeadGate
 from ecg_ramba.nn.mamba import BiMambaBlock
 from ecg_ramba.nn.perceiver import GroupProjection, Perceiver, feed_forward
-from ecg_ramba.nn.tokenizer import MultiScaleTokenizer
+from ecg_ramba.nn.tokenizer import SCALES, MultiScaleTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,18 @@ class EcgRambaConfig:
         The three streams; at least one.
     lead_gate : bool
         Learned gate per lead in front of the tokenizer.
+    scales : tuple of str
+        Branches of the tokenizer, of fine, medium and coarse.
+    fusion : {"cross", "concatenate"}
+        Signal and morphology tokens attend to each other, or are put one after the other as they are.
     backbone_sequence : {"latents", "tokens"}
-        What Mamba scans: learned latents that have attended to all tokens (as published), or the ordered signal,
-        morphology and rhythm tokens themselves.
+        What the backbone reads: learned latents that have attended to all tokens (as published), or the ordered
+        signal, morphology and rhythm tokens themselves.
+    token_order : {"time", "shuffled"}
+        Order in which ``tokens`` puts the signal tokens: as recorded, or one fixed random order for all windows.
+    backbone : {"mamba", "forward", "attention"}
+        Bidirectional Mamba-2; the same with both mixers reading forwards; or two encoder blocks for each of its blocks,
+        their feed-forward layers sized so that both backbones have as many parameters.
     d_model, layers, tokens, latents, heads : int
         Width, Mamba blocks, signal tokens, latents of both Perceivers, attention heads.
     d_state, d_conv, expand, headdim : int
@@ -72,6 +81,10 @@ class EcgRambaConfig:
     use_morphology: bool = True
     use_rhythm: bool = True
     lead_gate: bool = True
+    scales: tuple[str, ...] = tuple(SCALES)
+    fusion: Literal["cross", "concatenate"] = "cross"
+    backbone: Literal["mamba", "forward", "attention"] = "mamba"
+    token_order: Literal["time", "shuffled"] = "time"
     backbone_sequence: Literal["latents", "tokens"] = "latents"
     d_model: int = 384
     layers: int = 16
@@ -94,8 +107,19 @@ class EcgRambaConfig:
     def __post_init__(self):
         if not (self.use_signal or self.use_morphology or self.use_rhythm):
             raise UserError("ecg_ramba needs at least one stream; switch on use_signal, use_morphology or use_rhythm")
-        if self.backbone_sequence not in ("latents", "tokens"):
-            raise UserError(f"backbone_sequence is 'latents' or 'tokens', not {self.backbone_sequence!r}")
+        choices = {
+            "backbone_sequence": ("latents", "tokens"),
+            "fusion": ("cross", "concatenate"),
+            "backbone": ("mamba", "forward", "attention"),
+            "token_order": ("time", "shuffled"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if not self.scales or not set(self.scales) <= set(SCALES):
+            raise UserError(f"scales are some of {', '.join(SCALES)}, not {self.scales!r}")
+        if self.token_order == "shuffled" and not (self.use_signal and self.backbone_sequence == "tokens"):
+            raise UserError("token_order 'shuffled' needs use_signal and backbone_sequence 'tokens'")
 
 
 class EcgRamba(nn.Module):
@@ -116,13 +140,16 @@ class EcgRamba(nn.Module):
         if config.use_signal:
             if config.lead_gate:
                 self.spatial_attn = LeadGate(shape.leads, config.gate_width)
-            self.tok = MultiScaleTokenizer(shape.leads, d, config.tokens, config.token_dropout, config.feedforward)
+            self.tok = MultiScaleTokenizer(
+                shape.leads, d, config.tokens, config.token_dropout, config.feedforward, config.scales
+            )
         if config.use_morphology:
             projection = GroupProjection(shape.components, d)
             self.rocket_perceiver = Perceiver(projection, d, config.latents, config.heads)
         if config.use_rhythm:
             self.hrv_proj = nn.Sequential(nn.Linear(2 * shape.rhythm, d), nn.GELU(), Dropout(config.token_dropout))
-        if config.use_signal and config.use_morphology:
+        self.cross_fusion = self.positions = None
+        if config.use_signal and config.use_morphology and config.fusion == "cross":
             self.cross_fusion = CrossAttentionFusion(d, config.heads, config.attention_dropout)
         self.feature_proj = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.GELU())
         if config.backbone_sequence == "latents":
@@ -131,15 +158,19 @@ class EcgRamba(nn.Module):
             self.final_self_attn = Attention(d, config.heads, config.attention_dropout)
             self.final_norm1, self.final_norm2, self.final_norm3 = (nn.LayerNorm(d) for _ in range(3))
             self.final_ffn = feed_forward(d)
-        mixer = {
-            "d_state": config.d_state,
-            "d_conv": config.d_conv,
-            "expand": config.expand,
-            "headdim": config.headdim,
-            "feedforward": config.feedforward,
-            "backend": config.backend,
-        }
-        self.layers = nn.ModuleList(BiMambaBlock(d, dropout=config.dropout, **mixer) for _ in range(config.layers))
+        if config.token_order == "shuffled":
+            count = config.backbone_tokens or config.tokens
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+            self.register_buffer("order", order, persistent=False)
+        if config.backbone == "attention":
+            if config.backbone_sequence == "tokens":
+                self.positions = nn.Parameter(torch.randn(1, _sequence_length(config), d) * 0.02)
+            self.layers = nn.ModuleList(
+                EncoderBlock(d, config.heads, feedforward=_matched_width(config), dropout=config.dropout)
+                for _ in range(2 * config.layers)
+            )
+        else:
+            self.layers = nn.ModuleList(_mamba_block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.head = nn.Sequential(Dropout(config.head_dropout), nn.Linear(d, shape.classes))
 
@@ -154,6 +185,10 @@ class EcgRamba(nn.Module):
             x_BLD, valid_BL = self._read_into_latents(x_BLD, valid_BL), None
         elif self.config.use_signal and self.config.backbone_tokens:
             x_BLD, valid_BL = self._shorten(x_BLD, valid_BL)
+        if self.config.token_order == "shuffled":
+            x_BLD, valid_BL = self._shuffled(x_BLD), None if valid_BL is None else self._shuffled(valid_BL)
+        if self.positions is not None:
+            x_BLD = x_BLD + self.positions
         for layer in self.layers:
             x_BLD = layer(x_BLD, valid_BL)
         return masked_mean(self.norm(x_BLD), valid_BL)
@@ -168,7 +203,7 @@ class EcgRamba(nn.Module):
             parts.append(self.tok(x_BET, valid_BL, gate_BE))
         if self.config.use_morphology:
             parts.append(self.rocket_perceiver(batch.morphology))
-        if len(parts) == 2:
+        if self.cross_fusion is not None:
             parts = [self.cross_fusion(*parts, valid_BL)]
         if self.config.use_rhythm:
             parts.append(self.hrv_proj(visible_rhythm(batch))[:, None])
@@ -187,6 +222,11 @@ class EcgRamba(nn.Module):
         signal = self._average(signal.masked_fill(~inside[..., None], 0.0)) / share.clamp_min(1e-6)
         return torch.cat([signal, others], dim=1), torch.cat([share[..., 0] >= 0.5, rest], dim=1)
 
+    def _shuffled(self, x_BL: Tensor) -> Tensor:
+        """The signal tokens in the fixed other order; what follows them stays where it is."""
+        count = len(self.order)
+        return torch.cat([x_BL[:, self.order], x_BL[:, count:]], dim=1)
+
     def _average(self, x_BLD: Tensor) -> Tensor:
         return F.adaptive_avg_pool1d(x_BLD.transpose(1, 2), self.config.backbone_tokens).transpose(1, 2)
 
@@ -195,6 +235,35 @@ class EcgRamba(nn.Module):
         latents_BMD = latents_BMD + self.final_cross_attn(self.final_norm1(latents_BMD), x_BLD, valid_BL)
         latents_BMD = latents_BMD + self.final_self_attn(self.final_norm2(latents_BMD))
         return latents_BMD + self.final_ffn(self.final_norm3(latents_BMD))
+
+
+def _mamba_block(config: EcgRambaConfig) -> BiMambaBlock:
+    return BiMambaBlock(
+        config.d_model,
+        dropout=config.dropout,
+        feedforward=config.feedforward,
+        flip=config.backbone != "forward",
+        d_state=config.d_state,
+        d_conv=config.d_conv,
+        expand=config.expand,
+        headdim=config.headdim,
+        backend=config.backend,
+    )
+
+
+def _sequence_length(config: EcgRambaConfig) -> int:
+    """Tokens that the backbone reads in ``tokens``."""
+    signal = (config.backbone_tokens or config.tokens) if config.use_signal else 0
+    return signal + (config.latents if config.use_morphology else 0) + config.use_rhythm
+
+
+def _matched_width(config: EcgRambaConfig) -> int:
+    """Hidden width at which two encoder blocks have as many parameters as one bidirectional Mamba block."""
+    d = config.d_model
+    with torch.device("meta"):
+        wanted = sum(p.numel() for p in _mamba_block(config).parameters()) / 2
+        least = sum(p.numel() for p in EncoderBlock(d, config.heads, feedforward=1).parameters())
+    return max(1, round(1 + (wanted - least) / (2 * d + 1)))
 
 
 def profile(name: str) -> EcgRambaConfig:

@@ -66,16 +66,28 @@ class MultiScaleTokenizer(nn.Module):
         In the ConvNeXt blocks.
     feedforward : int
         How many times the width their hidden layer has.
+    scales : tuple of str
+        Which branches of :data:`SCALES` there are; fewer have as many channels together as all three.
     """
 
-    def __init__(self, leads: int, width: int, tokens: int, dropout: float = 0.1, feedforward: int = 4):
+    def __init__(
+        self,
+        leads: int,
+        width: int,
+        tokens: int,
+        dropout: float = 0.1,
+        feedforward: int = 4,
+        scales: tuple[str, ...] = tuple(SCALES),
+    ):
         super().__init__()
         channels = width // len(SCALES)
         channels = channels - channels % 16 or channels
         if channels < 1 or tokens < 1:
             raise ValueError(f"the tokenizer needs a width of at least 3 and one token, got {width} and {tokens}")
-        self.tokens = tokens
-        for name, (first, second) in SCALES.items():
+        channels = channels * len(SCALES) // len(scales)
+        self.tokens, self.scales = tokens, scales
+        for name in scales:
+            first, second = SCALES[name]
             self.add_module(
                 name,
                 nn.Sequential(
@@ -83,7 +95,7 @@ class MultiScaleTokenizer(nn.Module):
                     *_convolution(channels, channels, *second),
                 ),
             )
-        self.proj = nn.Conv1d(channels * len(SCALES), width, 1)
+        self.proj = nn.Conv1d(channels * len(scales), width, 1)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward) for _ in range(2)))
 
     def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None, gate_BE: Tensor | None = None) -> Tensor:
@@ -92,7 +104,7 @@ class MultiScaleTokenizer(nn.Module):
         Tokens that ``valid_BL`` marks False reach no other. Without ``gate_BE`` every gate is 1.
         """
         pooled = []
-        for name in SCALES:
+        for name in self.scales:
             first, *rest = getattr(self, name)
             h_BCT = first(x_BET) if gate_BE is None else gated_conv(x_BET, gate_BE, first)
             for layer in rest:

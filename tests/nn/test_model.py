@@ -10,6 +10,7 @@ from torch import nn
 from ecg_ramba.errors import UserError
 from ecg_ramba.models import InputShape
 from ecg_ramba.nn.inputs import example_batch
+from ecg_ramba.nn.mamba import BiMambaBlock
 from ecg_ramba.nn.model import SPEC, EcgRamba, EcgRambaConfig
 from ecg_ramba.nn.perceiver import GroupProjection
 
@@ -119,6 +120,74 @@ def test_order_of_tokens_matters_to_a_backbone_over_tokens_only():
     assert changes["tokens"] > 1e-4
 
 
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("sequence", ["latents", "tokens"])
+@pytest.mark.parametrize("name", ["small", "full"])
+def test_backbones_are_of_one_size(name, sequence):
+    config = replace(SPEC.profile(name), backbone_sequence=sequence)
+    with torch.device("meta"):
+        sizes = {b: parameters(EcgRamba(replace(config, backbone=b), SHAPE)) for b in ("mamba", "forward", "attention")}
+    assert sizes["forward"] == sizes["mamba"]
+    assert abs(sizes["attention"] / sizes["mamba"] - 1) < 0.02
+
+
+def test_a_backbone_that_reads_forwards_sees_nothing_of_what_follows():
+    torch.manual_seed(0)
+    x = torch.randn(2, 9, 16)
+    later = x.clone()
+    later[:, 6:] = torch.randn(2, 3, 16)
+    for flip in (True, False):
+        block = BiMambaBlock(16, d_state=4, headdim=8, flip=flip).eval()
+        difference = (block(later) - block(x)).abs().amax((0, 2))
+        assert (difference[:6].max() > 1e-4) == flip
+        assert difference[6:].min() > 1e-4
+
+
+def test_attention_over_tokens_knows_their_places_and_over_latents_needs_none():
+    with_places = network(replace(TINY, backbone="attention", backbone_sequence="tokens", lead_gate=False)).eval()
+    assert network(replace(TINY, backbone="attention")).positions is None
+    batch = example_batch(SHAPE, SPEC.streams(TINY), 2)
+    tokens, expected = with_places.tok(batch.signal), with_places(batch)
+    with_places.tok.forward = lambda x, valid, gate: tokens.flip(1)
+    assert (with_places(batch) - expected).abs().max() > 1e-4
+    torch.nn.init.zeros_(with_places.positions)
+    flipped = with_places(batch)
+    with_places.tok.forward = lambda x, valid, gate: tokens
+    assert torch.allclose(with_places(batch), flipped, atol=1e-5)
+
+
+def test_shuffled_tokens_are_the_same_tokens_in_one_other_order():
+    tokens = replace(TINY, backbone_sequence="tokens", lead_gate=False, backbone_tokens=10)
+    model, shuffled = network(tokens).eval(), network(replace(tokens, token_order="shuffled")).eval()
+    shuffled.load_state_dict(model.state_dict())
+    batch = example_batch(SHAPE, SPEC.streams(TINY), 2)
+    assert sorted(shuffled.order.tolist()) == list(range(10))
+    assert not torch.allclose(shuffled(batch), model(batch))
+    average = model._average
+    model._average = lambda x: average(x)[:, shuffled.order]
+    assert torch.allclose(shuffled(batch), model(batch), atol=1e-6)
+    batch.valid[0, 300:] = False
+    hidden = replace(batch, signal=batch.signal.clone())
+    hidden.signal[0, :, 300:] = torch.nan
+    assert torch.equal(shuffled(hidden), shuffled(batch))
+
+
+def test_parts_of_the_structure_come_and_go():
+    modules = {name.split(".")[0] for name, _ in network(replace(TINY, fusion="concatenate")).named_parameters()}
+    assert "cross_fusion" not in modules
+    single = network(replace(TINY, scales=("medium",)))
+    assert {n.split(".")[1] for n, _ in single.named_parameters() if n.startswith("tok.")} == {
+        *("medium", "proj", "blocks"),
+    }  # fmt: skip
+    assert single.tok.proj.weight.shape == network().tok.proj.weight.shape
+    assert not list(network(replace(TINY, layers=0)).layers.parameters())
+    for config in (replace(TINY, fusion="concatenate"), replace(TINY, scales=("medium",)), replace(TINY, layers=0)):
+        assert network(config)(example_batch(SHAPE, SPEC.streams(TINY), 2)).shape == (2, 4)
+
+
 def test_whole_segment_as_one_input():
     model = network().eval()
     assert model(example_batch(replace(SHAPE, samples=1200), SPEC.streams(TINY), 2)).shape == (2, 4)
@@ -129,5 +198,11 @@ def test_mistakes_are_refused():
         EcgRambaConfig(use_signal=False, use_morphology=False, use_rhythm=False)
     with pytest.raises(UserError, match="backbone_sequence"):
         EcgRambaConfig(backbone_sequence="latent")
+    with pytest.raises(UserError, match="backbone is one of"):
+        EcgRambaConfig(backbone="lstm")
+    with pytest.raises(UserError, match="scales are some of"):
+        EcgRambaConfig(scales=("huge",))
+    with pytest.raises(UserError, match="'shuffled' needs"):
+        EcgRambaConfig(token_order="shuffled")
     with pytest.raises(UserError, match="profile"):
         SPEC.profile("medium")
