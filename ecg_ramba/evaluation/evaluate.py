@@ -12,10 +12,11 @@ import pandas as pd
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.burden import Burden, af_burdens
 from ecg_ramba.evaluation.config import NO_SUPPORT, EvaluationConfig
+from ecg_ramba.evaluation.factorial import Cell, Effect, Scored, effects
 from ecg_ramba.evaluation.intervals import Draws
-from ecg_ramba.evaluation.measure import Measured, TaskContext, measure, short_draws
+from ecg_ramba.evaluation.measure import Measured, TaskContext, macro, measure, short_draws
 from ecg_ramba.evaluation.predictions import Predictions, read_predictions
-from ecg_ramba.evaluation.rows import COLUMNS, MACRO, Compared, empty_row, figure_rows
+from ecg_ramba.evaluation.rows import COLUMNS, MACRO, Compared, empty_row, figure_rows, no_interval
 from ecg_ramba.evaluation.scores import unit_scores
 from ecg_ramba.evaluation.suite import Suite, Task, Variant, read_suite, untrained
 from ecg_ramba.evaluation.support import class_support, headline
@@ -43,6 +44,8 @@ class Evaluation:
         AF burden of the AF-positive records, where a data set has rhythm episodes.
     failures : dict
         Variant -> why it has no numbers.
+    factorial : dict
+        Task name -> main effects and interactions, for tasks with one headline figure, where variants name factors.
     """
 
     summary: pd.DataFrame
@@ -53,6 +56,7 @@ class Evaluation:
     contexts: dict[str, TaskContext] = field(repr=False)
     burdens: list[Burden] = field(repr=False)
     failures: dict[str, str]
+    factorial: dict[str, list[Effect]]
 
 
 def evaluate(
@@ -85,6 +89,7 @@ def evaluate(
     failures = {v.name: v.failure for v in suite.variants if v.failure}
     reference: dict[str, dict[str, Measured]] | None = None
     rows: dict[str, tuple[list, list]] = {}
+    designs: dict[str, dict[Cell, Scored]] = {}
     cache: dict[str, str | Predictions] = {}
     order = sorted((v for v in suite.variants if not v.failure), key=lambda v: (not v.reference, v.windows))
     for done, variant in enumerate(order, 1):
@@ -95,6 +100,8 @@ def evaluate(
         else:
             reference = measured if variant.reference else reference
             rows[variant.name] = _variant_rows(suite, variant, contexts, measured, reference, config)
+            if variant.factors:
+                _add_to_designs(designs, variant, contexts, measured, config)
         if progress:
             progress(done, len(order))
     for variant in suite.variants:
@@ -109,7 +116,20 @@ def evaluate(
         for part in (0, 1)
     )
     notes = _notes(suite, contexts, reference is not None)
-    return Evaluation(summary, per_class, notes, suite, config, contexts, af_burdens(suite), failures)
+    factorial = {task: effects(cells, config.level) for task, cells in designs.items() if len(cells) > 1}
+    return Evaluation(summary, per_class, notes, suite, config, contexts, af_burdens(suite), failures, factorial)
+
+
+def _add_to_designs(designs, variant: Variant, contexts: dict[str, TaskContext], measured, config) -> None:
+    """Put a variant's headline into the design of every task that has one figure for a headline."""
+    for name, context in contexts.items():
+        head = context.head
+        if head.support == NO_SUPPORT or not (head.macro or len(head.classes) == 1):
+            continue
+        figure = macro(measured[name], head.classes)
+        key = (context.estimate, "roc_auc")
+        draws = None if no_interval(context, head.classes, config) else figure.draws.get(key)
+        designs.setdefault(name, {})[variant.factors] = Scored(figure.value[key], draws)
 
 
 def _lead(context: TaskContext) -> str:

@@ -71,6 +71,7 @@ class Variant:
     failure: str
     note: str
     reference: bool
+    factors: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,7 @@ def _variants(path: Path) -> tuple[Variant, ...]:
                 failure=(entry.get("reason") or "no reason was recorded") if failed else "",
                 note=entry.get("note") or "",
                 reference=bool(entry.get("reference", False)),
+                factors=tuple(sorted((entry.get("factors") or {}).items())),
             )
         )
     _unique([v.name for v in variants], path, "variant")

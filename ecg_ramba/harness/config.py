@@ -63,6 +63,11 @@ class Variant:
         For a pooling variant: the trained variant whose stored windows it pools again; "" for a trained one.
     claim : str
         The claim about the model that this line tests.
+    group : str
+        Name under which several lines are chosen together. Lines of the group ``default`` run unasked, others with
+        ``--all`` or by their own or their group's name.
+    factors : mapping
+        Its levels in a factorial design, factor -> level; empty outside one.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Variant:
     pooling: Pooling = Pooling()
     windows_of: str = ""
     claim: str = ""
+    group: str = "default"
+    factors: Mapping[str, str] = field(default_factory=dict)
 
     def configuration(self, profile: str, overrides: Mapping[str, Any] | None = None) -> Any:
         """The model's frozen configuration under a profile, with ``overrides`` (from --config) and the changes."""

@@ -55,6 +55,7 @@ def write_variants(result: SuiteResult) -> None:
             continue
         cells = sorted(result.cells.get(v.name, []), key=lambda c: (c["seed"], c["fold"]))
         row = {"name": v.name, "title": v.title, "kind": "trained", "claim": v.claim, "pooling": plain(v.pooling)}
+        row |= {"factors": dict(v.factors)}
         row |= {"reference": v.name == REFERENCE, "note": "", "status": "ok", "reason": ""}
         row |= {"windows": None, "parameters": None, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
         if len(cells) < wanted:

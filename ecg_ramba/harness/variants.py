@@ -36,9 +36,10 @@ def all_variants() -> dict[str, Variant]:
 
 
 def choose_variants(only: Sequence[str], everything: bool = False) -> list[Variant]:
-    """The variants to run: those named, or all; the reference always comes first.
+    """The variants to run: the default ones, those named (by a group's name, all of it), or all; the reference first.
 
-    A pooling variant brings along the trained variant whose windows it pools.
+    A pooling variant brings along the trained variant whose windows it pools. A variant with factors is in the group
+    ``factorial`` besides its own.
 
     Raises
     ------
@@ -46,12 +47,18 @@ def choose_variants(only: Sequence[str], everything: bool = False) -> list[Varia
         For an unknown name, with the nearest known ones.
     """
     known = all_variants()
-    if everything or not only:
+    if everything:
         return list(known.values())
-    for name in only:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
+    groups: dict[str, list[str]] = {}
+    for name, variant in known.items():
+        for group in {variant.group, "factorial"} if variant.factors else {variant.group}:
+            groups.setdefault(group, []).append(name)
+    chosen = []
+    for name in only or ["default"]:
+        if name not in known and name not in groups:
+            near = difflib.get_close_matches(name, [*known, *groups], n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see --list"
-            raise UserError(f"no variant is called {name!r}; {hint}")
-    wanted = {REFERENCE, *only, *(known[n].windows_of for n in only)} - {""}
+            raise UserError(f"no variant or group is called {name!r}; {hint}")
+        chosen += [name] if name in known else groups[name]
+    wanted = {REFERENCE, *chosen, *(known[n].windows_of for n in chosen)} - {""}
     return [v for n, v in known.items() if n in wanted]
