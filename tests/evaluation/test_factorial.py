@@ -94,5 +94,4 @@ def test_a_suite_with_factors_has_effects_and_they_are_those_of_its_table(fake_s
         assert by_name["hrv: on - off"].value == pytest.approx(hrv)
         if task in ("source", "synthetic-third"):
             assert by_name["hrv: on - off"].low > 0
-            backbone = by_name["backbone: mamba - attention"]
-            assert backbone.low < 0 < backbone.high
+            assert abs(by_name["backbone: mamba - attention"].value) < hrv / 3
