@@ -19,7 +19,9 @@ def parser() -> Parser:
     made = Parser(prog="python -m ablations", description=__doc__)
     choice = made.add_argument_group("variants")
     choice.add_argument("--list", action="store_true", help="list the variants and stop")
-    choice.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these (and the reference)")
+    choice.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="run these, or groups (and the reference)"
+    )
     choice.add_argument("--all", action="store_true", help="run all registered variants")
     add_suite_options(made)
     add_tracking_options(made)
@@ -37,21 +39,25 @@ def main(argv: list[str] | None = None) -> int:
 def list_variants() -> None:
     """Print the variants, what each changes and which claim it tests."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ecg_ramba.harness.variants import all_variants
 
-    table = Table(title="Variants")
-    table.add_column("name", no_wrap=True)
-    for heading in ("what", "differs by", "claim it tests"):
-        table.add_column(heading, overflow="fold")
+    table = Table("name", "what differs, and the claim that it tests", title="Variants, by group")
+    group = ""
     for v in all_variants().values():
-        differs = ", ".join(f"{k}={x}" for k, x in v.changes.items())
+        if v.group != group:
+            group = v.group
+            chosen = "run unasked" if group == "default" else f"--only {group}, or --all"
+            table.add_section()
+            table.add_row(f"[bold]{group}[/]", f"[dim]{chosen}[/]")
+        differs = ", ".join(f"{k}={x}" for k, x in (*v.changes.items(), *v.settings.items()))
         if v.windows_of:
             differs = f"pooling {v.pooling.rule}" + (f", Q = {v.pooling.q:g}" if v.pooling.rule == "power" else "")
         elif v.model != "ecg_ramba":
-            differs = f"model {v.model}"
-        table.add_row(v.name, v.title, differs or "(reference)", v.claim)
+            differs = f"model {v.model}" + (f", {differs}" if differs else "")
+        table.add_row(v.name, f"{escape(v.title)} [dim]({escape(differs or 'the reference')})[/]\n{escape(v.claim)}")
     Console().print(table)
 
 

@@ -1,5 +1,7 @@
 """The default selection: ECG-RAMBA, its ablations, its pooling rules and its competitors, one named line each."""
 
+from ablations.controls import CHOICES, PLACEBOS, STRUCTURE
+from ablations.factorial import FACTORIAL, levels
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.harness.config import Variant
 
@@ -7,29 +9,38 @@ REFERENCE = "ecg_ramba"
 """Fixed in advance; never chosen by the folds it is reported on."""
 
 _RETRAINED = (
-    Variant(name=REFERENCE, title="ECG-RAMBA", claim="the reference: morphology, rhythm and signal, fused by Mamba"),
+    Variant(
+        name=REFERENCE,
+        title="ECG-RAMBA",
+        factors=levels("mamba", "signal", "morphology", "rhythm"),
+        claim="the reference: morphology, rhythm and signal, fused by Mamba",
+    ),
     Variant(
         name="no_hrv",
         title="without HRV",
         changes={"use_rhythm": False},
+        factors=levels("mamba", "signal", "morphology"),
         claim="heart-rate variability as a separate stream helps transfer",
     ),
     Variant(
         name="no_minirocket",
         title="without MiniRocket",
         changes={"use_morphology": False},
+        factors=levels("mamba", "signal", "rhythm"),
         claim="MiniRocket morphology as a separate stream helps transfer",
     ),
     Variant(
         name="no_hrv_no_minirocket",
         title="without HRV and MiniRocket",
         changes={"use_rhythm": False, "use_morphology": False},
+        factors=levels("mamba", "signal"),
         claim="the two streams together help transfer",
     ),
     Variant(
         name="no_signal",
         title="without the raw signal",
         changes={"use_signal": False},
+        factors=levels("mamba", "morphology", "rhythm"),
         claim="the learned encoder of the raw signal adds to the two hand-made streams",
     ),
     Variant(
@@ -67,10 +78,24 @@ _BASELINES = (
         model="minirocket_linear",
         claim="MiniRocket with a linear model would do",
     ),
-    Variant(name="resnet1d", title="ResNet-1D", model="resnet1d", claim="a plain CNN would do"),
-    Variant(name="transformer", title="patch Transformer", model="transformer", claim="attention would do"),
+    Variant(
+        name="resnet1d",
+        title="ResNet-1D",
+        model="resnet1d",
+        factors=levels("resnet", "signal"),
+        claim="a plain CNN would do",
+    ),
+    Variant(
+        name="transformer",
+        title="patch Transformer",
+        model="transformer",
+        factors=levels("transformer", "signal"),
+        claim="attention would do",
+    ),
     Variant(name="raw_mamba", title="raw Mamba", model="raw_mamba", claim="Mamba on the raw signal alone would do"),
 )
 
-VARIANTS: tuple[Variant, ...] = _RETRAINED + _POOLINGS + _BASELINES
+DEFAULT: tuple[Variant, ...] = _RETRAINED + _POOLINGS + _BASELINES
+
+VARIANTS: tuple[Variant, ...] = (*DEFAULT, *FACTORIAL, *PLACEBOS, *STRUCTURE, *CHOICES)
 """Found through the entry point group ``ecg_ramba.ablations``; a package of your own can add more."""

@@ -10,9 +10,12 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.burden import AF_CLASS, HOW
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import Evaluation
+from ecg_ramba.evaluation.factorial_text import HOW as HOW_FACTORIAL
+from ecg_ramba.evaluation.factorial_text import effect_rows, effects_table, grid
 from ecg_ramba.evaluation.figures import forest
 from ecg_ramba.evaluation.flat import mlflow_metrics
 from ecg_ramba.evaluation.pooling import Pooling
+from ecg_ramba.evaluation.rows import how_sure
 from ecg_ramba.evaluation.tables import (
     HEADER,
     Block,
@@ -48,7 +51,10 @@ def write_report(evaluation: Evaluation, suite_dir: Path) -> list[Path]:
     folder = Path(suite_dir) / "report"
     figures = {name: forest(evaluation, name, folder / f"forest-{_slug(name)}.png") for name in evaluation.contexts}
     tables = []
-    for name, frame in (("summary.csv", evaluation.summary), ("per_class.csv", evaluation.per_class)):
+    frames = {"summary.csv": evaluation.summary, "per_class.csv": evaluation.per_class}
+    if evaluation.factorial:
+        frames["effects.csv"] = effects_table(evaluation)
+    for name, frame in frames.items():
         write_atomic(
             folder / name, lambda p, f=frame: f.to_csv(p, index=False, float_format="%.8g", lineterminator="\n")
         )
@@ -169,6 +175,7 @@ def _task(evaluation: Evaluation, name: str, figure: str) -> str:
     parts = [f"## {kind}{name}{mark}", f"Scored {where}, one score a {context.task.unit}."]
     for block in blocks(evaluation, name):
         parts += _block(evaluation, block, kind)
+    parts += _factorial(evaluation, name, kind)
     parts.append(f"![{kind}{name}: ROC-AUC and difference from the reference, by variant]({figure})")
     table = class_table(evaluation, name)
     if len(table):
@@ -176,6 +183,19 @@ def _task(evaluation: Evaluation, name: str, figure: str) -> str:
         caption = f"*{kind}Classes of {name}, with the reference's scores; every other variant's are in per_class.csv.*"
         parts += [caption, _table(list(shown.columns), shown.astype(object).to_numpy().tolist())]
     return "\n\n".join(parts)
+
+
+def _factorial(evaluation: Evaluation, task: str, kind: str) -> list[str]:
+    """Scores by stream and backbone, and the effects; nothing where no variant names factors."""
+    if not evaluation.factorial.get(task):
+        return []
+    sure = how_sure(evaluation.suite.n_seeds)
+    return [
+        f"### {kind}{task}: streams by backbone",
+        _table(*grid(evaluation, task)),
+        f"*{kind}{HOW_FACTORIAL} {sure[0].upper()}{sure[1:]}.*",
+        _table(["effect", "ROC-AUC [95 %]", "contrasts"], effect_rows(evaluation, task)),
+    ]
 
 
 def has_af(table: pd.DataFrame) -> bool:

@@ -8,8 +8,8 @@ import dataclasses
 import hashlib
 import importlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +35,7 @@ from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 NUMERIC_MODULES = (
     "ecg_ramba.signal", "ecg_ramba.features.minirocket", "ecg_ramba.features.transform", "ecg_ramba.features.rhythm",
     "ecg_ramba.harness.train", "ecg_ramba.harness.loss", "ecg_ramba.harness.ema", "ecg_ramba.harness.inputs",
-    "ecg_ramba.harness.features", "ecg_ramba.harness.cells",
+    "ecg_ramba.harness.features", "ecg_ramba.harness.placebo", "ecg_ramba.harness.cells",
 )  # fmt: skip
 """Code whose change makes every cell stale; the model's own modules are added."""
 
@@ -45,13 +45,17 @@ ACTIVE_BACKEND = "torch"
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A variant's model and configuration on one fold (1, 2, …) under one training seed (0, 1, …)."""
+    """A variant's model and configuration on one fold (1, 2, …) under one training seed (0, 1, …).
+
+    ``settings``: what else differs from the suite's configuration, see :class:`ecg_ramba.harness.config.Variant`.
+    """
 
     variant: str
     model: str
     config: Any
     fold: int
     seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +72,14 @@ class Context:
     out: Path
     cache: Path
 
+    def of(self, cell: Cell) -> "Context":
+        """The same with the cell's own settings."""
+        return dataclasses.replace(self, suite=self.suite.changed(cell.settings)) if cell.settings else self
+
 
 def cell_key(context: Context, cell: Cell) -> str:
     """The cell's content key."""
-    suite, fold = context.suite, context.folds[cell.fold - 1]
+    suite, fold = context.of(cell).suite, context.folds[cell.fold - 1]
     spec = model_spec(cell.model)
     features = suite.features if "morphology" in spec.streams(cell.config) else None
     return digest(
@@ -81,6 +89,7 @@ def cell_key(context: Context, cell: Cell) -> str:
             "budget": suite.budget,
             "signal": suite.signal,
             "features": features,
+            "inputs": suite.inputs,
             "training part": fold.digest,
             "fold": cell.fold,
             "seed": [suite.base_seed, cell.seed],
@@ -142,6 +151,7 @@ def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] |
 
 def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, dict]:
     """Fit the fold's transforms and train the model on the training part."""
+    context = context.of(cell)
     suite, fold = context.suite, context.folds[cell.fold - 1]
     spec = model_spec(cell.model)
     streams = spec.streams(cell.config)
@@ -155,7 +165,15 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         rhythm = fit_rhythm(context.source, fold)
     rows = context.source_table.of_records(fold.train)
     source = window_source(
-        context.source, context.source_table, rows, streams, morphology, rhythm, context.cache, augmented=True
+        context.source,
+        context.source_table,
+        rows,
+        streams,
+        morphology,
+        rhythm,
+        context.cache,
+        suite.inputs,
+        augmented=True,
     )
     y, weight = window_labels(context.truth, context.source_table, rows, fold.trained)
     shape = InputShape(
@@ -180,6 +198,7 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         trained=fold.trained,
         signal=suite.signal,
         features=suite.features,
+        inputs=suite.inputs,
         morphology=morphology,
         rhythm=rhythm,
         facts={
@@ -244,7 +263,7 @@ def probabilities(
     UserError
         If the model returns the wrong shape, or anything but probabilities.
     """
-    source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache)
+    source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache, model.inputs)
     if model.spec.kind == "network":
         from ecg_ramba.harness.train import predict_network
 

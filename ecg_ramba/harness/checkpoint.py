@@ -21,6 +21,7 @@ from ecg_ramba.data.labels import mapping_digest
 from ecg_ramba.errors import CheckpointError, UserError
 from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
 from ecg_ramba.files import write_atomic
+from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.keys import canonical_json
 from ecg_ramba.models import InputShape, ModelSpec, model_spec
 from ecg_ramba.signal import SignalConfig
@@ -45,6 +46,7 @@ class FoldModel:
     trained: np.ndarray
     signal: SignalConfig
     features: FeatureConfig
+    inputs: InputConfig
     morphology: MorphologyTransform | None
     rhythm: RhythmTransform | None
     facts: dict[str, Any]
@@ -71,6 +73,7 @@ class FoldModel:
             "classes": list(self.classes),
             "signal": dataclasses.asdict(self.signal),
             "features": dataclasses.asdict(self.features),
+            "inputs": dataclasses.asdict(self.inputs),
             "facts": self.facts | {"version": __version__, "mapping_digest": mapping_digest()},
         }
         content = {
@@ -151,6 +154,7 @@ def _restore(content: dict) -> FoldModel:
         trained=content["trained"].numpy(),
         signal=settings(SignalConfig, about["signal"]),
         features=settings(FeatureConfig, about["features"]),
+        inputs=settings(InputConfig, about["inputs"]),
         morphology=MorphologyTransform.from_state(_arrays(content["morphology"])) if content["morphology"] else None,
         rhythm=RhythmTransform.from_state(_arrays(content["rhythm"])) if content["rhythm"] else None,
         facts=about["facts"],

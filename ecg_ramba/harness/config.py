@@ -1,5 +1,6 @@
 """What a run is: frozen, keyword-only dataclasses whose canonical JSON is the run's key."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,9 @@ from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.features.transform import FeatureConfig
 from ecg_ramba.models import PROFILES, model_spec
 from ecg_ramba.signal import SignalConfig
+
+SETTABLE = ("features", "budget", "inputs")
+"""Parts of a suite's configuration that a single variant may change: none of them changes what is split or scored."""
 
 DEFAULT_SOURCE = "chapman"
 DEFAULT_TARGETS = ("cpsc2021", "ptbxl", "georgia")
@@ -44,6 +48,24 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """What stands in the streams: the recording's own figures, or placebos (see :mod:`ecg_ramba.harness.placebo`).
+
+    ``rhythm``: ``own``, or ``others``: heart-rate variability of other subjects of the same part of the same data set.
+    ``morphology``: ``own``, or ``noise`` of the same moments.
+    """
+
+    rhythm: str = "own"
+    morphology: str = "own"
+
+    def __post_init__(self):
+        if self.rhythm not in ("own", "others"):
+            raise UserError(f"inputs.rhythm is own or others, not {self.rhythm!r}")
+        if self.morphology not in ("own", "noise"):
+            raise UserError(f"inputs.morphology is own or noise, not {self.morphology!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """One named line of the ablation table.
 
@@ -57,6 +79,8 @@ class Variant:
         Registered model it is made of.
     changes : mapping
         Fields of the model's configuration that differ from its profile.
+    settings : mapping
+        What else differs from the suite's: ``part.field`` -> value, with a part of :data:`SETTABLE`.
     pooling : Pooling
         How its windows become records.
     windows_of : str
@@ -74,6 +98,7 @@ class Variant:
     title: str
     model: str = "ecg_ramba"
     changes: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     pooling: Pooling = Pooling()
     windows_of: str = ""
     claim: str = ""
@@ -82,8 +107,6 @@ class Variant:
 
     def configuration(self, profile: str, overrides: Mapping[str, Any] | None = None) -> Any:
         """The model's frozen configuration under a profile, with ``overrides`` (from --config) and the changes."""
-        import dataclasses
-
         base = model_spec(self.model).profile(profile)
         known = {f.name for f in dataclasses.fields(base)}
         wanted = {**(overrides or {}), **self.changes}
@@ -112,6 +135,7 @@ class SuiteConfig:
     signal: SignalConfig = SignalConfig()
     features: FeatureConfig = FeatureConfig()
     budget: Budget = Budget()
+    inputs: InputConfig = InputConfig()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -128,3 +152,19 @@ class SuiteConfig:
             raise UserError(f"{self.source!r} is the source and cannot also be a target")
         if len(set(self.targets)) != len(self.targets):
             raise UserError("a target is named twice; name each once")
+
+    def changed(self, settings: Mapping[str, Any]) -> "SuiteConfig":
+        """The same suite with a variant's settings.
+
+        Raises
+        ------
+        UserError
+            For a setting that there is not, or that a single variant may not change.
+        """
+        parts = {}
+        for name, value in settings.items():
+            part, _, setting = name.partition(".")
+            if part not in SETTABLE or setting not in {f.name for f in dataclasses.fields(getattr(self, part))}:
+                raise UserError(f"a variant cannot set {name!r}; its settings are fields of {', '.join(SETTABLE)}")
+            parts.setdefault(part, {})[setting] = value
+        return dataclasses.replace(self, **{k: dataclasses.replace(getattr(self, k), **v) for k, v in parts.items()})

@@ -9,8 +9,10 @@ import numpy as np
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
 from ecg_ramba.files import building, is_complete
+from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.harness.folds import Fold
 from ecg_ramba.harness.inputs import WindowSource, WindowTable
+from ecg_ramba.harness.placebo import noise_tokens, other_subjects
 from ecg_ramba.keys import digest, seed_for
 from ecg_ramba.signal import WindowView, without_precordial
 
@@ -93,14 +95,42 @@ def window_source(
     morphology: MorphologyTransform | None,
     rhythm: RhythmTransform | None,
     cache: Path | None,
+    inputs: InputConfig,
     augmented: bool = False,
 ) -> WindowSource:
-    """Windows of a data set with the features of one fold's transforms; ``augmented`` adds tokens without V1-V6."""
+    """Windows of a data set with the features of one fold's transforms; ``augmented`` adds tokens without V1-V6.
+
+    Placebos are drawn among ``rows`` alone: what is held out never enters a training part.
+    """
     fields = {}
     if "morphology" in streams:
-        fields["morphology"] = morphology_tokens(data, table, morphology, False, cache)
-        if augmented:
-            fields["morphology_limb"] = morphology_tokens(data, table, morphology, True, cache)
+        names = ("morphology", "morphology_limb")[: 2 if augmented else 1]
+        for limb, name in enumerate(names):
+            if inputs.morphology == "noise":
+                rng = np.random.default_rng(seed_for("placebo", name, data.name))
+                fields[name] = _noise(len(table), rows, morphology.components, rng)
+            else:
+                fields[name] = morphology_tokens(data, table, morphology, bool(limb), cache)
     if "rhythm" in streams:
-        fields["rhythm"], fields["rhythm_valid"] = rhythm.transform(data.rhythm)
+        raw = data.rhythm
+        if inputs.rhythm == "others":
+            raw = _of_other_subjects(data, table, rows)
+        fields["rhythm"], fields["rhythm_valid"] = rhythm.transform(raw)
     return WindowSource(data, table, rows, streams, **fields)
+
+
+def _noise(windows: int, rows: np.ndarray, components: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Noise for these windows of a data set; zero elsewhere."""
+    out = np.zeros((windows, len(components), max(components)), dtype=np.float32)
+    out[rows] = noise_tokens(len(rows), components, rng)
+    return out
+
+
+def _of_other_subjects(data: Prepared, table: WindowTable, rows: np.ndarray) -> np.ndarray:
+    """HRV by row of the store, the segments of these windows with that of other subjects among them; NaN elsewhere."""
+    at, first = np.unique(table.at[rows], return_index=True)
+    subject = data.records["subject"].to_numpy()[table.record[rows][first]]
+    taken = other_subjects(subject, np.random.default_rng(seed_for("placebo", "rhythm", data.name)))
+    out = np.full(data.rhythm.shape, np.nan)
+    out[at] = data.rhythm[at[taken]]
+    return out

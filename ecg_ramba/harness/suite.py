@@ -151,6 +151,7 @@ def plan_cells(config: SuiteConfig, variants: Sequence[Variant]) -> list[Cell]:
             config=v.configuration(config.profile, searched(config, v.model, fold).get("config")),
             fold=fold,
             seed=seed,
+            settings=v.settings,
         )
         for v in variants
         if not v.windows_of
@@ -159,10 +160,10 @@ def plan_cells(config: SuiteConfig, variants: Sequence[Variant]) -> list[Cell]:
     ]
 
 
-def feature_job(context: Context, fold: int) -> float:
-    """Fit one fold's morphology transform and compute its tokens everywhere (in a worker); seconds taken."""
+def feature_job(context: Context, cell: Cell) -> float:
+    """Fit the morphology transform of a cell's fold and compute its tokens everywhere (in a worker); seconds taken."""
     began = time.perf_counter()
-    suite = context.suite
+    suite, fold = context.of(cell).suite, cell.fold
     transform = fit_morphology(
         context.source, context.source_table, context.folds[fold - 1], suite.features, suite.base_seed,
         suite.budget.lead_dropout, context.cache,
@@ -218,9 +219,7 @@ def run_suite(
         f"suite {key[:16]}: {len(cells)} cells on {context.source.name} ({describe(np.array(counts['']['fold']))})"
     )
     write_truth(context, counts, folder)
-    needs = any("morphology" in model_spec(c.model).streams(c.config) for c in cells)
-    if needs:
-        _features(context, workers, progress)
+    _features(context, cells, workers, progress)
     result = SuiteResult(folder, key, context, list(variants))
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
@@ -230,12 +229,22 @@ def run_suite(
     return result
 
 
-def _features(context: Context, workers: int, progress: Progress) -> None:
+def _features(context: Context, cells: list[Cell], workers: int, progress: Progress) -> None:
+    """Morphology of all folds, once for every way in which the cells want it."""
+    wanted = {}
+    for cell in cells:
+        if "morphology" in model_spec(cell.model).streams(cell.config):
+            suite = context.of(cell).suite
+            wanted.setdefault(digest([suite.features, suite.budget.lead_dropout, cell.fold]), cell)
+    if not wanted:
+        return
+    jobs = list(wanted.values())
     with progress.stage("features", unit="folds") as report:
-        for done, outcome in enumerate(run_jobs(feature_job, context, range(1, len(context.folds) + 1), workers), 1):
+        for done, outcome in enumerate(run_jobs(feature_job, context, jobs, workers), 1):
             if outcome.reason:
-                raise UserError(f"features of fold {outcome.index + 1} failed: {outcome.reason}\n{outcome.traceback}")
-            report(done, len(context.folds))
+                fold = jobs[outcome.index].fold
+                raise UserError(f"features of fold {fold} failed: {outcome.reason}\n{outcome.traceback}")
+            report(done, len(jobs))
 
 
 def _run_cells(context: Context, cells: list[Cell], workers: int, progress: Progress, result: SuiteResult) -> None:

@@ -205,7 +205,7 @@ def _configuration(result: SuiteResult, name: str, fold: int) -> dict:
         return {}
     suite = result.context.suite
     config = variant.configuration(suite.profile, searched(suite, variant.model, fold).get("config"))
-    return {f"model.{k}": v for k, v in plain(config).items() if k != "__class__"}
+    return {f"model.{k}": v for k, v in plain(config).items() if k != "__class__"} | dict(variant.settings)
 
 
 def _log_cell(mlflow, cell: dict, variant: str, shared: dict, config: dict) -> None:

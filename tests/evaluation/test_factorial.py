@@ -3,11 +3,13 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.factorial import Scored, effects
+from ecg_ramba.evaluation.report import write_report
 
 
 def cell(**levels):
@@ -86,7 +88,16 @@ def test_a_suite_with_factors_has_effects_and_they_are_those_of_its_table(fake_s
         }
     evaluation = evaluate(suite.write(), EvaluationConfig(draws=200))
     assert set(evaluation.factorial) == {t["task"] for t in suite.tasks if t["task"] != "synthetic-third-superclass"}
+    files = write_report(evaluation, suite.folder)
+    assert "effects.csv" in {f.name for f in files}
+    table = pd.read_csv(suite.folder / "report" / "effects.csv")
+    assert set(table["data"]) == {"synthetic"}
+    text = files[0].read_text()
+    assert "### Synthetic: source: streams by backbone" in text
+    assert "| streams | mamba | attention |" in text
+    assert "| hrv: on - off | +0." in text
     for task, found in evaluation.factorial.items():
+        assert table[table["task"] == task]["value"].to_numpy() == pytest.approx([e.value for e in found])
         rows = evaluation.summary[evaluation.summary["task"] == task].drop_duplicates("variant")
         value = dict(zip(rows["variant"], rows["value"], strict=True))
         by_name = {e.name: e for e in found}

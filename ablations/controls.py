@@ -1,0 +1,81 @@
+"""Placebos, parts of the structure, and choices of training and data: one named line each, run by name or --all."""
+
+from ecg_ramba.harness.config import Variant
+
+PLACEBOS = (
+    Variant(
+        name="placebo_hrv",
+        title="placebo: HRV of other subjects",
+        settings={"inputs.rhythm": "others"},
+        group="placebos",
+        claim="what HRV says helps, not the parameters that read it",
+    ),
+    Variant(
+        name="placebo_minirocket",
+        title="placebo: noise for MiniRocket",
+        settings={"inputs.morphology": "noise"},
+        group="placebos",
+        claim="what MiniRocket says helps, not the parameters that read it",
+    ),
+    Variant(
+        name="placebo_both",
+        title="placebo: both streams",
+        settings={"inputs.rhythm": "others", "inputs.morphology": "noise"},
+        group="placebos",
+        claim="what the two streams say helps, not the parameters that read them",
+    ),
+)
+
+
+def _structure(name: str, title: str, claim: str, **changes) -> Variant:
+    return Variant(name=name, title=title, changes=changes, group="structure", claim=claim)
+
+
+STRUCTURE = (
+    _structure("concatenation", "no fusion: concatenation", "cross-attention fusion helps", fusion="concatenate"),
+    _structure("no_backbone", "no backbone", "a backbone behind the Perceiver helps", layers=0),
+    _structure("one_direction", "Mamba forwards only", "reading both ways helps", backbone="forward"),
+    _structure("no_lead_gate", "without the lead gate", "the lead gate helps", lead_gate=False),
+    _structure("single_scale", "one scale in the tokenizer", "several scales help", scales=("medium",)),
+    _structure(
+        "shuffled_tokens",
+        "Mamba over shuffled tokens",
+        "the order of the tokens matters to Mamba",
+        backbone_sequence="tokens",
+        token_order="shuffled",
+    ),
+    *(
+        _structure(
+            f"tokens_{count}",
+            f"Mamba over {count} tokens",
+            "finer tokens help Mamba",
+            backbone_sequence="tokens",
+            tokens=count,
+            backbone_tokens=0,
+        )
+        for count in (157, 313, 625)
+    ),
+)
+
+
+def _choice(name: str, title: str, claim: str, **settings) -> Variant:
+    changed = {key.replace("__", "."): value for key, value in settings.items()}
+    return Variant(name=name, title=title, settings=changed, group="choices", claim=claim)
+
+
+CHOICES = (
+    _choice("bce", "cross-entropy throughout", "the asymmetric loss helps", budget__loss="bce"),
+    _choice("class_weights", "with class weights", "class weights would help", budget__class_weights=True),
+    _choice(
+        "no_lead_dropout",
+        "without dropping V1-V6 in training",
+        "the lead-set augmentation helps",
+        budget__lead_dropout=0.0,
+    ),
+    _choice(
+        "single_morphology_token",
+        "MiniRocket as one token",
+        "one token a dilation group helps",
+        features__grouping="single",
+    ),
+)
