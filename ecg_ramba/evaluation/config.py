@@ -44,6 +44,8 @@ class EvaluationConfig:
         Fewest classes of a macro average.
     interval_subjects : int
         Fewest positive, and fewest negative, subjects for an interval.
+    margin : float
+        Two scores this near to each other are equivalent.
     max_missing : float
         Largest share of draws that may lack the class before the interval is withheld.
     threshold : float
@@ -64,6 +66,7 @@ class EvaluationConfig:
     explore_subjects: int = 5
     macro_classes: int = 3
     interval_subjects: int = 10
+    margin: float = 0.02
     max_missing: float = 0.05
     threshold: float = 0.5
     bins: int = 15

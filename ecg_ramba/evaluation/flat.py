@@ -60,3 +60,16 @@ def mlflow_metrics(evaluation: Evaluation, variant: str) -> dict[str, float]:
                 numbers[f"{head}/transfer_{kind.replace('gap_diff', 'gap_difference')}"] = row[kind]
             out |= {k: float(v) for k, v in numbers.items() if math.isfinite(v)}
     return out
+
+
+def verdict_tags(evaluation: Evaluation, variant: str) -> dict[str, str]:
+    """Verdicts of a variant's headline ROC-AUC as ``verdict/task``, and ``verdict/task/gap``; {} without any."""
+    rows = evaluation.summary
+    rows = rows[(rows["variant"] == variant) & (rows["metric"] == "roc_auc") & (rows["verdict"] != "")]
+    tags = {}
+    for row in rows[rows["estimate"].isin([FOLD_MEAN, ENSEMBLE])].to_dict("records"):
+        name = f"verdict/{legal(row['task'])}" + ("" if row["cls"] == MACRO else f"/{legal(row['cls'])}")
+        tags[name] = row["verdict"]
+        if row["gap_verdict"]:
+            tags[f"{name}/gap"] = row["gap_verdict"]
+    return tags

@@ -31,6 +31,7 @@ from ecg_ramba.evaluation.tables import (
     shown_columns,
     support_legend,
     too_small,
+    verdict_legend,
 )
 from ecg_ramba.evaluation.terminal import print_summary
 from ecg_ramba.files import read_json, write_atomic, write_json, write_text
@@ -118,8 +119,7 @@ def _how_to_read(evaluation: Evaluation) -> str:
     c, info = evaluation.config, evaluation.suite.info
     seeds = evaluation.suite.n_seeds
     once = {
-        1: "Each difference rests on a single training run: how much another seed would change it is not known, so no "
-        "verdict is given.",
+        1: "Each difference rests on a single training run: how much another seed would change it is not known.",
         2: "Each variant was trained twice; seeds are averaged, not resampled.",
     }.get(seeds, f"Each variant was trained {seeds} times; seeds are resampled with the subjects.")
     lines = [
@@ -136,6 +136,7 @@ def _how_to_read(evaluation: Evaluation) -> str:
         "Brier: lower is better.",
         f"- Profile `{info['profile']}`, label space `{info['label_space']}`. Many rows are compared, and nothing is "
         "corrected for that here.",
+        f"- {verdict_legend(evaluation)}",
         f"- {support_legend(evaluation)}",
     ]
     if too_small(evaluation) and not evaluation.suite.synthetic:

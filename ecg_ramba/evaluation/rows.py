@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,12 +18,14 @@ from ecg_ramba.evaluation.config import (
 from ecg_ramba.evaluation.intervals import interval, withheld
 from ecg_ramba.evaluation.measure import Measured, TaskContext, macro
 from ecg_ramba.evaluation.suite import Suite, Variant
+from ecg_ramba.evaluation.verdicts import verdict
 
 MACRO = "macro"
 COLUMNS = (
     *("data", "task", "dataset", "role", "derived", "variant", "title", "kind", "pooling", "reference", "status"),
     *("cls", "support", "classes", "estimate", "metric", "value", "lo", "hi", "diff", "diff_lo", "diff_hi"),
     *("gap", "gap_lo", "gap_hi", "gap_diff", "gap_diff_lo", "gap_diff_hi", "gap_classes", "gap_reason"),
+    *("verdict", "gap_verdict"),
     *("units", "subjects", "positives", "positive_subjects", "negative_subjects", "prevalence", "paced", "folds"),
     *("folds_left_out", "draws", "draws_short", "seeds", "how_sure", "parameters", "flops", "seconds", "peak_mb"),
     "reason",
@@ -67,6 +70,8 @@ def identity(suite: Suite, variant: Variant, context: TaskContext) -> dict:
         "status": "ok",
         "gap_classes": "",
         "gap_reason": "",
+        "verdict": "",
+        "gap_verdict": "",
         "seeds": suite.n_seeds,
         "how_sure": how_sure(suite.n_seeds),
         "parameters": variant.parameters,
@@ -140,8 +145,10 @@ def _gap(own: Measured, source: Measured) -> tuple[float, np.ndarray | None]:
     return value, None
 
 
-def _gap_columns(context: TaskContext, source: TaskContext, c: Compared, classes, config, is_reference: bool) -> dict:
-    """Transfer gap over ``classes`` and its paired difference from the reference's."""
+def _gap_columns(
+    context: TaskContext, source: TaskContext, c: Compared, classes, config, is_reference: bool, judge
+) -> dict:
+    """Transfer gap over ``classes`` and its paired difference from the reference's; ``judge`` gives a verdict."""
     if not classes or c.own_source is None:
         return {}
 
@@ -159,6 +166,7 @@ def _gap_columns(context: TaskContext, source: TaskContext, c: Compared, classes
         out["gap_diff"] = out["gap"] - value
         paired = None if reason or draws is None or other is None else draws - other
         out["gap_diff_lo"], out["gap_diff_hi"] = interval(paired, config.level)
+        out["gap_verdict"] = judge(paired)
     return out
 
 
@@ -184,6 +192,7 @@ def figure_rows(suite, variant, context, source, compared, classes, config, head
     own = macro(compared.own, classes)
     reference = macro(compared.reference, classes) if compared.reference is not None and not variant.reference else None
     reason = no_interval(context, classes, config)
+    judge = partial(verdict, support=support, seeds=suite.n_seeds, config=config)
     rows = []
     for estimate in dict.fromkeys(e for e, _ in own.value):
         for metric in METRICS:
@@ -196,12 +205,15 @@ def figure_rows(suite, variant, context, source, compared, classes, config, head
                 row["lo"], row["hi"] = interval(None if reason else own.draws.get(key), config.level)
             if reference is not None:
                 row["diff"], paired = _difference(own, reference, key)
-                row["diff_lo"], row["diff_hi"] = interval(None if reason else paired, config.level)
+                paired = None if reason else paired
+                row["diff_lo"], row["diff_hi"] = interval(paired, config.level)
+                if metric in RANKING_METRICS:
+                    row["verdict"] = judge(None if paired is None else -paired)
             if key == (context.estimate, "roc_auc") and source is not None and not context.task.source:
                 both = tuple(
                     c for c in classes if c in context.gap_classes and _source_support(source, c, support, config)
                 )
-                row |= _gap_columns(context, source, compared, both, config, variant.reference)
+                row |= _gap_columns(context, source, compared, both, config, variant.reference, judge)
             rows.append(row)
     return rows
 

@@ -17,6 +17,7 @@ from ecg_ramba.evaluation.config import (
 )
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.rows import MACRO
+from ecg_ramba.evaluation.verdicts import EQUIVALENT, HELPS, HURTS, SEEDS, UNDECIDED
 
 HEADLINES = (FOLD_MEAN, ENSEMBLE)
 SYNTHETIC = "SYNTHETIC DATA"
@@ -145,17 +146,18 @@ def reasons(block: Block) -> list[str]:
 
 HEADER = (
     *("Model", "ROC-AUC [95 %]", "difference [95 %]", "AP [95 %]", "transfer gap [95 %]", "difference of gaps [95 %]"),
-    *("F1", "Brier", "parameters", "training"),
+    *("F1", "Brier", "parameters", "training", "verdict", "on the gap"),
 )
-
-
-_GAPS = (4, 5)
+_GAPS = (4, 5, 11)
+_VERDICTS = (10, 11)
 
 
 def shown_columns(block: Block) -> list[int]:
-    """Columns of :data:`HEADER` that hold anything in this block: without a gap, no gap columns."""
+    """Columns of :data:`HEADER` that hold anything in this block: no gap columns without a gap, nor empty verdicts."""
     any_gap = any(math.isfinite(r["gap"]) for r in block.rows)
-    return [i for i in range(len(HEADER)) if any_gap or i not in _GAPS]
+    any_verdict = any(r["verdict"] for r in block.rows)
+    left_out = {*(() if any_gap else _GAPS), *(() if any_verdict else _VERDICTS)}
+    return [i for i in range(len(HEADER)) if i not in left_out]
 
 
 def cells(row: dict) -> list[str]:
@@ -176,6 +178,8 @@ def cells(row: dict) -> list[str]:
         number(row["brier"]),
         amount(row["parameters"]),
         duration(row["seconds"]),
+        row["verdict"],
+        row["gap_verdict"],
     ]
 
 
@@ -233,6 +237,18 @@ def class_table(evaluation: Evaluation, task: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(made)
+
+
+def verdict_legend(evaluation: Evaluation) -> str:
+    """What the verdicts say, or why there are none."""
+    seeds, margin = evaluation.suite.n_seeds, evaluation.config.margin
+    if seeds < SEEDS:
+        return f"No verdicts: {seeds} training run{'s' * (seeds != 1)} of each variant, {SEEDS} are needed (--seeds)."
+    return (
+        f"Verdict: whether what the reference has, and the variant lacks, {HELPS} or {HURTS}; '{EQUIVALENT}': within "
+        f"{margin} by two one-sided tests; '{UNDECIDED}': neither, or below protocol support. 'On the gap': whether it "
+        "makes the transfer gap smaller. Nothing is corrected for the number of rows."
+    )
 
 
 def support_legend(evaluation: Evaluation) -> str:

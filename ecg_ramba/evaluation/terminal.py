@@ -13,10 +13,11 @@ from ecg_ramba.evaluation.tables import (
     reasons,
     run_title,
     shown_columns,
+    verdict_legend,
 )
 
 _NARROW = (0, 1, 2)
-_MEDIUM = (0, 1, 2, 3, 6, 8)
+_MEDIUM = (0, 1, 2, 3, 6, 8, 10)
 
 
 def print_summary(evaluation: Evaluation, console) -> None:
@@ -45,7 +46,7 @@ def print_summary(evaluation: Evaluation, console) -> None:
     level = f"{evaluation.config.level:.0%}"
     console.print(
         f"{level} intervals: bootstrap over subjects, {evaluation.config.draws} draws shared by all models. "
-        f"Each difference: {sure}; no verdict. Difference: from the reference, on the same draws.",
+        f"Difference: from the reference, on the same draws; {sure}. {verdict_legend(evaluation)}",
         style="dim",
         markup=False,
         highlight=False,

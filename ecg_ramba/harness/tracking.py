@@ -18,6 +18,7 @@ from urllib.parse import quote, urlparse
 
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.evaluation.evaluate import Evaluation
+from ecg_ramba.evaluation.flat import mlflow_metrics, verdict_tags
 from ecg_ramba.files import read_json
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
@@ -113,8 +114,6 @@ def tracking(uri: str, advice: str) -> Iterator[ModuleType]:
 
 def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], uri: str, progress: Progress) -> str:
     """Log a finished suite; returns what to do to compare its variants, in a line or two."""
-    from ecg_ramba.evaluation.flat import mlflow_metrics
-
     suite = read_json(result.folder / "suite.json")
     rows = read_json(result.folder / "variants.json")
     kind = "synthetic" if suite["synthetic"] else "real"
@@ -137,7 +136,7 @@ def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], u
             mlflow.log_artifact(str(result.folder / file), "suite")
         runs = []
         for done, row in enumerate(rows, 1):
-            run = _log_variant(mlflow, result, row, mlflow_metrics(evaluation, row["name"]), shared, kind)
+            run = _log_variant(mlflow, result, row, evaluation, shared, kind)
             runs += [run] if row["kind"] == "trained" and row["status"] == "ok" else []
             tick(done, len(rows))
     return _how_to_compare(uri, runs)
@@ -172,15 +171,17 @@ def _log_input(mlflow, facts: dict) -> None:
     mlflow.log_input(MetaDataset(source, name=facts["name"], digest=facts["digest"][:32]), context="data")
 
 
-def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: dict, kind: str):
+def _log_variant(mlflow, result: SuiteResult, row: dict, evaluation: Evaluation, shared: dict, kind: str):
     """One variant and its cells; returns its run."""
     title = f"{'SYNTHETIC ' if kind == 'synthetic' else ''}{row['name']}"
     tags = shared | {"level": "variant", "variant": row["name"], "status": row["status"], "kind": row["kind"]}
     with mlflow.start_run(run_name=title, nested=True, tags=tags | {"claim": row["claim"]}) as run:
         (variant,) = (v for v in result.variants if v.name == row["name"])
         # The compare page opens with the first three parameters by name that differ.
-        differs = ", ".join(f"{k}={v}" for k, v in variant.changes.items()) or "nothing"
-        mlflow.log_params({"differs by": differs, "model": variant.model, "pooling": json.dumps(row["pooling"])})
+        differs = ", ".join(f"{k}={v}" for k, v in (*variant.changes.items(), *variant.settings.items()))
+        mlflow.log_params(
+            {"differs by": differs or "nothing", "model": variant.model, "pooling": json.dumps(row["pooling"])}
+        )
         if row["status"] != "ok":
             mlflow.set_tag("reason", row["reason"])
             return run
@@ -192,6 +193,8 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, metrics: dict, shared: 
             "parameters": row["parameters"],
             "flops": row["flops"],
         }
+        mlflow.set_tags(verdict_tags(evaluation, row["name"]))
+        metrics = mlflow_metrics(evaluation, row["name"])
         mlflow.log_metrics({**metrics, **{f"cost/{k}": float(v) for k, v in costs.items() if v is not None}})
         for cell in result.cells.get(row["name"], []):
             _log_cell(mlflow, cell, row["name"], shared, _configuration(result, row["name"], cell["fold"]))
