@@ -7,10 +7,14 @@ from ecg_ramba.harness.options import (
     Parser,
     add_suite_options,
     add_tracking_options,
+    command_line,
     positive,
     run_command,
     suite_config,
 )
+
+MATRIX = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "transformer", "raw_mamba"]
+"""Variants of the matrix unless others are named."""
 
 
 def parser() -> Parser:
@@ -23,12 +27,22 @@ def parser() -> Parser:
     add_suite_options(search, targets=False)
     add_tracking_options(search)
     search.set_defaults(run=run_search)
+    matrix = studies.add_parser("matrix", help="each data set as the source, all others as its targets")
+    matrix.add_argument("--datasets", nargs="+", metavar="NAME", help="these (default: all that are in --data)")
+    matrix.add_argument(
+        "--only", nargs="+", default=MATRIX, metavar="NAME", help=f"variants or groups (default: {', '.join(MATRIX)})"
+    )
+    add_suite_options(matrix, targets=False, source=False)
+    add_tracking_options(matrix)
+    matrix.set_defaults(run=matrix_command)
     return made
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``python -m studies``."""
+    argv = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(argv)
+    options.argv = argv
     return run_command(lambda: options.run(options))
 
 
@@ -60,6 +74,33 @@ def run_search(options) -> None:
     print(f"best configuration: {path}")
     data = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
     print(f"use it: nox -s ablations -- {data}--config {path}")
+
+
+def matrix_command(options) -> None:
+    """Run every data set as the source, write the matrix, log each suite."""
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.harness.tracking import check_tracking, log_suite
+    from ecg_ramba.harness.variants import choose_variants
+    from ecg_ramba.keys import digest
+    from studies.matrix import run_matrix, there, write_matrix
+
+    variants = choose_variants(options.only)
+    names = options.datasets or there(options.data)
+    options.source, options.target = names[0], []
+    if not options.no_tracking:
+        check_tracking(options.tracking)
+    config, progress = suite_config(options), Progress()
+    command = f"nox -s studies -- {command_line(options.argv)}"
+    workers = options.workers or default_workers()
+    suites = run_matrix(config, variants, names, options.data, options.out, workers, progress, command)
+    key = digest([s.result.key if s.result else s.reason for s in suites])
+    files = write_matrix(suites, options.out / "studies" / f"matrix-{key[:12]}")
+    for suite in suites:
+        if suite.result and not options.no_tracking:
+            log_suite(suite.result, suite.evaluation, suite.files, options.tracking, progress)
+    print(files[0].read_text())
+    print("Files:", *(str(f) for f in files), *(str(s.files[0]) for s in suites if s.files), sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -26,13 +26,14 @@ def positive(text: str) -> int:
     return value
 
 
-def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True) -> None:
+def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True, source: bool = True) -> None:
     """Options that choose data, profile, folds, device and place."""
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data", type=Path, metavar="DIR", help="folder with the data sets; without it: the synthetic cohort"
     )
-    data.add_argument("--source", metavar="NAME", help="data set to train on (default: chapman)")
+    if source:
+        data.add_argument("--source", metavar="NAME", help="data set to train on (default: chapman)")
     if targets:
         data.add_argument(
             "--target",
