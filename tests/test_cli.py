@@ -66,7 +66,7 @@ SITES = ["--source", "synthetic-source", "--target", "synthetic-third", "--no-tr
 @pytest.mark.parametrize(
     ("argv", "pattern"),
     [
-        (["--only", "no_hvr"], "no variant is called 'no_hvr'; did you mean no_hrv"),
+        (["--only", "no_hvr"], "no variant or group is called 'no_hvr'; did you mean no_hrv"),
         (["--profil", "small"], "unrecognized arguments: --profil small"),
         (["--profile", "tiny"], "'tiny' is none of small, full"),
         (["--folds", "0"], "'0' is not a whole number of at least 1"),
