@@ -53,7 +53,9 @@ def list_variants() -> None:
             table.add_section()
             table.add_row(f"[bold]{group}[/]", f"[dim]{chosen}[/]")
         differs = ", ".join(f"{k}={x}" for k, x in (*v.changes.items(), *v.settings.items()))
-        if v.windows_of:
+        if v.mean_of:
+            differs = f"mean of {', '.join(v.mean_of)}"
+        elif v.windows_of:
             differs = f"pooling {v.pooling.rule}" + (f", Q = {v.pooling.q:g}" if v.pooling.rule == "power" else "")
         elif v.model != "ecg_ramba":
             differs = f"model {v.model}" + (f", {differs}" if differs else "")

@@ -95,7 +95,38 @@ _BASELINES = (
     Variant(name="raw_mamba", title="raw Mamba", model="raw_mamba", claim="Mamba on the raw signal alone would do"),
 )
 
+_MORE_BASELINES = (
+    Variant(
+        name="inception_time",
+        title="InceptionTime",
+        model="inception_time",
+        group="baselines",
+        claim="a CNN of several scales would do",
+    ),
+    Variant(
+        name="xresnet1d",
+        title="xresnet1d",
+        model="xresnet1d",
+        group="baselines",
+        claim="PTB-XL's strongest CNN would do",
+    ),
+    Variant(
+        name="hrv_boosting",
+        title="HRV + gradient boosting",
+        model="hrv_boosting",
+        group="baselines",
+        claim="HRV alone would do, given a model that is not linear",
+    ),
+    Variant(
+        name="ensemble",
+        title="mean of ECG-RAMBA and four others",
+        mean_of=(REFERENCE, "raw_mamba", "resnet1d", "transformer", "hrv_logistic"),
+        group="baselines",
+        claim="a ceiling: what the models know together",
+    ),
+)
+
 DEFAULT: tuple[Variant, ...] = _RETRAINED + _POOLINGS + _BASELINES
 
-VARIANTS: tuple[Variant, ...] = (*DEFAULT, *FACTORIAL, *PLACEBOS, *STRUCTURE, *CHOICES)
+VARIANTS: tuple[Variant, ...] = (*DEFAULT, *_MORE_BASELINES, *FACTORIAL, *PLACEBOS, *STRUCTURE, *CHOICES)
 """Found through the entry point group ``ecg_ramba.ablations``; a package of your own can add more."""

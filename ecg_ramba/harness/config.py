@@ -85,6 +85,8 @@ class Variant:
         How its windows become records.
     windows_of : str
         For a pooling variant: the trained variant whose stored windows it pools again; "" for a trained one.
+    mean_of : tuple of str
+        For an ensemble: the trained variants whose window probabilities it is the mean of.
     claim : str
         The claim about the model that this line tests.
     group : str
@@ -101,9 +103,15 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
     pooling: Pooling = Pooling()
     windows_of: str = ""
+    mean_of: tuple[str, ...] = ()
     claim: str = ""
     group: str = "default"
     factors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is trained itself, not made of what others predicted."""
+        return not (self.windows_of or self.mean_of)
 
     def configuration(self, profile: str, overrides: Mapping[str, Any] | None = None) -> Any:
         """The model's frozen configuration under a profile, with ``overrides`` (from --config) and the changes."""

@@ -51,7 +51,7 @@ def write_variants(result: SuiteResult) -> None:
     wanted = result.context.suite.folds * result.context.suite.seeds
     rows, whole = [], {}
     for v in result.variants:
-        if v.windows_of:
+        if not v.trained:
             continue
         cells = sorted(result.cells.get(v.name, []), key=lambda c: (c["seed"], c["fold"]))
         row = {"name": v.name, "title": v.title, "kind": "trained", "claim": v.claim, "pooling": plain(v.pooling)}
@@ -72,6 +72,7 @@ def write_variants(result: SuiteResult) -> None:
                 "peak_mb": float(max(c["log"]["peak_rss_mb"] for c in cells)),
             }
         rows.append(row)
+    rows += [_ensemble(v, whole, result.folder) for v in result.variants if v.mean_of]
     for v in result.variants:
         if not v.windows_of:
             continue
@@ -84,6 +85,27 @@ def write_variants(result: SuiteResult) -> None:
             row["reason"] = f"{v.windows_of} failed, and with it the windows to pool"
         rows.append(row)
     write_json(result.folder / "variants.json", rows)
+
+
+def _ensemble(v: Variant, whole: dict[str, dict], folder: Path) -> dict:
+    """The row of an ensemble, and its windows.parquet: the mean of its members' window probabilities."""
+    row = {"name": v.name, "title": v.title, "kind": "ensemble", "claim": v.claim, "pooling": plain(v.pooling)}
+    row |= {"factors": {}, "reference": False, "note": f"the mean of {', '.join(v.mean_of)}", "flops": None}
+    row |= {"windows": None, "parameters": None, "seconds": 0.0, "peak_mb": 0.0}
+    lacking = [name for name in v.mean_of if name not in whole]
+    if lacking:
+        return row | {"status": "failed", "reason": f"{', '.join(lacking)} failed, and with it the mean"}
+    members = [whole[name] for name in v.mean_of]
+    keys = ["dataset", "record", "segment", "start", "fold", "seed"]
+    first, *others = (pd.read_parquet(folder / m["windows"]).set_index(keys) for m in members)
+    total = first.astype(np.float64)
+    for other in others:
+        total += other.loc[first.index]
+    path = Path("variants") / v.name / "windows.parquet"
+    mean = (total / len(members)).astype(np.float32).reset_index()
+    write_atomic(folder / path, lambda p: mean.to_parquet(p, index=False))
+    parameters = sum(m["parameters"] for m in members)
+    return row | {"windows": path.as_posix(), "parameters": parameters, "status": "ok", "reason": ""}
 
 
 def _gather(cells: list[dict], path: Path) -> None:

@@ -154,7 +154,7 @@ def plan_cells(config: SuiteConfig, variants: Sequence[Variant]) -> list[Cell]:
             settings=v.settings,
         )
         for v in variants
-        if not v.windows_of
+        if v.trained
         for seed in range(config.seeds)
         for fold in range(1, config.folds + 1)
     ]

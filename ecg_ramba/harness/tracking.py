@@ -204,7 +204,7 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, evaluation: Evaluation,
 def _configuration(result: SuiteResult, name: str, fold: int) -> dict:
     """A variant's settings on a fold; {} for pooling variants, which have none of their own."""
     (variant,) = (v for v in result.variants if v.name == name)
-    if variant.windows_of:
+    if not variant.trained:
         return {}
     suite = result.context.suite
     config = variant.configuration(suite.profile, searched(suite, variant.model, fold).get("config"))

@@ -38,8 +38,8 @@ def all_variants() -> dict[str, Variant]:
 def choose_variants(only: Sequence[str], everything: bool = False) -> list[Variant]:
     """The variants to run: the default ones, those named (by a group's name, all of it), or all; the reference first.
 
-    A pooling variant brings along the trained variant whose windows it pools. A variant with factors is in the group
-    ``factorial`` besides its own.
+    A pooling variant or an ensemble brings along the trained variants that it is made of. A variant with factors is in
+    the group ``factorial`` besides its own.
 
     Raises
     ------
@@ -60,5 +60,6 @@ def choose_variants(only: Sequence[str], everything: bool = False) -> list[Varia
             hint = f"did you mean {' or '.join(near)}?" if near else "see --list"
             raise UserError(f"no variant or group is called {name!r}; {hint}")
         chosen += [name] if name in known else groups[name]
-    wanted = {REFERENCE, *chosen, *(known[n].windows_of for n in chosen)} - {""}
+    made_of = (n for name in chosen for n in (known[name].windows_of, *known[name].mean_of) if n)
+    wanted = {REFERENCE, *chosen, *made_of}
     return [v for n, v in known.items() if n in wanted]
