@@ -34,7 +34,7 @@ from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 
 NUMERIC_MODULES = (
     "ecg_ramba.signal", "ecg_ramba.features.minirocket", "ecg_ramba.features.transform", "ecg_ramba.features.rhythm",
-    "ecg_ramba.harness.train", "ecg_ramba.harness.loss", "ecg_ramba.harness.ema", "ecg_ramba.harness.inputs",
+    "ecg_ramba.features.components", "ecg_ramba.harness.train", "ecg_ramba.harness.loss", "ecg_ramba.harness.ema", "ecg_ramba.harness.inputs",
     "ecg_ramba.harness.features", "ecg_ramba.harness.placebo", "ecg_ramba.harness.cells",
 )  # fmt: skip
 """Code whose change makes every cell stale; the model's own modules are added."""

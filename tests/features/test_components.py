@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
+from ecg_ramba.features import components
 from ecg_ramba.features.components import GroupedMoments, allocate
 
 GROUPS = (slice(0, 20), slice(20, 26), slice(26, 60))
@@ -51,6 +52,14 @@ def test_components_are_of_unit_variance_and_uncorrelated(rows):
 def test_batches_do_not_matter(rows):
     small, whole = (fitted(rows, batch).components((3, 3, 3)) for batch in (7, 150))
     np.testing.assert_allclose(small, whole, atol=1e-5)
+
+
+def test_few_components_of_a_large_group_are_the_same_without_the_whole_decomposition(rows, monkeypatch):
+    whole = fitted(rows).components((2, 1, 3))
+    monkeypatch.setattr(components, "LARGE_GROUP", 20)
+    few = fitted(rows).components((2, 1, 3))
+    np.testing.assert_allclose(few, whole, atol=1e-5)
+    assert np.array_equal(few, fitted(rows).components((2, 1, 3))), "the same bits again"
 
 
 def test_beyond_the_rank_there_is_nothing(rows):
