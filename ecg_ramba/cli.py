@@ -69,6 +69,9 @@ def _data_commands(commands) -> None:
     check.add_argument("--only", nargs="+", metavar="NAME", help="only these data sets")
     check.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     check.set_defaults(run=data_check)
+    labels = data.add_parser("labels", help="the 27 classes, where and how often", description=data_labels.__doc__)
+    labels.add_argument("folder", metavar="DIR", type=Path, nargs="?", help="count in this folder (default: releases)")
+    labels.set_defaults(run=data_labels)
     synthesize = data.add_parser("synthesize", help="write the synthetic cohort", description=data_synthesize.__doc__)
     synthesize.add_argument("folder", metavar="OUT", type=Path)
     synthesize.add_argument("--seed", type=int, default=0)
@@ -153,6 +156,23 @@ def data_check(options: argparse.Namespace) -> int:
     render(found, Console())
     if options.json:
         write_text(options.json, found.to_json())
+    return 0
+
+
+def data_labels(options: argparse.Namespace) -> int:
+    """Print the 27 classes: codes, what is merged, records by data set and hospital, and where a class is unknown."""
+    from rich.console import Console
+
+    from ecg_ramba.data.check import check
+    from ecg_ramba.data.labels_text import of_releases, of_report, render_labels
+    from ecg_ramba.harness.progress import Progress
+
+    if options.folder is None:
+        places, what = of_releases(), "the publishers' full releases (cpsc2021: subjects, not records)"
+    else:
+        with Progress().stage("read", unit="recordings") as report:
+            places, what = of_report(check(options.folder, progress=report)), str(options.folder)
+    render_labels(places, what, Console())
     return 0
 
 

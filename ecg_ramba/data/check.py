@@ -54,7 +54,10 @@ class Refused:
 
 @dataclass(kw_only=True)
 class DataSetReport:
-    """One data set's part of the report; counts are of records unless they say otherwise."""
+    """One data set's part of the report; counts are of records unless they say otherwise.
+
+    ``labels_at``: the same as ``labels`` by hospital, "" where there is one or it is not said.
+    """
 
     name: str
     title: str
@@ -67,6 +70,7 @@ class DataSetReport:
     subjects: int = 0
     subjects_known: bool = True
     labels: dict[str, int] = field(default_factory=dict)
+    labels_at: dict[str, dict[str, int]] = field(default_factory=dict)
     unlabelled: int = 0
     none_of_classes: int = 0
     paced: int = 0
@@ -222,6 +226,9 @@ def _read_one(dataset: DataSet, header: Path) -> Checked | Refused:
 
 def _summary(dataset: DataSet, folder: Path, files: int, checked: list[Checked]) -> DataSetReport:
     labels = Counter(chain.from_iterable(c.labels for c in checked))
+    at = {hospital: Counter() for hospital in sorted({c.hospital for c in checked})}
+    for c in checked:
+        at[c.hospital].update(c.labels)
     return DataSetReport(
         name=dataset.name,
         title=dataset.title,
@@ -234,6 +241,7 @@ def _summary(dataset: DataSet, folder: Path, files: int, checked: list[Checked])
         subjects=len({c.subject for c in checked}),
         subjects_known=all(c.subject_known for c in checked),
         labels={name: labels[name] for name in PAPER27 if labels[name]},
+        labels_at={hospital: {n: found[n] for n in PAPER27 if found[n]} for hospital, found in at.items()},
         unlabelled=sum(not c.labelled for c in checked),
         none_of_classes=sum(c.labelled and not c.labels for c in checked),
         paced=sum(c.paced for c in checked),

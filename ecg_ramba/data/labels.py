@@ -38,6 +38,9 @@ PAPER27: tuple[str, ...] = tuple(entry["name"] for entry in _TABLE["class"])
 TITLES: dict[str, str] = {entry["name"]: entry["title"] for entry in _TABLE["class"]}
 """Full name of each class."""
 
+SNOMED_CODES: dict[str, str] = {entry["name"]: entry["snomed"] for entry in _TABLE["class"]}
+"""The paper's SNOMED code of each class."""
+
 _SNOMED = {entry["snomed"]: entry["name"] for entry in _TABLE["class"]}
 _SNOMED |= {entry["snomed"]: entry["class"] for entry in _TABLE["snomed_extra"]}
 _EXTRA = {entry["name"]: entry["class"] for entry in _TABLE["snomed_extra"]}
@@ -196,6 +199,11 @@ def release_counts(dataset_name: str, hospital: str = "") -> dict[str, int]:
         for key, n in release["counts"].items():
             counts[names.get(key, key)] += n
     return counts
+
+
+def release_hospitals(dataset_name: str) -> list[str]:
+    """Hospitals whose full release is counted apart, in the table's order; [""] where there is one."""
+    return [r["hospital"] for r in _TABLE["release"] if dataset_name in r["datasets"]]
 
 
 def annotated_classes(dataset_name: str, hospital: str = "") -> frozenset[str]:
