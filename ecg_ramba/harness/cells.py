@@ -4,6 +4,7 @@ A cell is found by its key: the configuration, the training part's digest, the s
 computes it. Targets are not in the key, since they cannot change what is trained.
 """
 
+import copy
 import dataclasses
 import hashlib
 import importlib
@@ -20,14 +21,14 @@ import pandas as pd
 
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import Truth
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.features.rhythm import RHYTHM_NAMES
 from ecg_ramba.files import building, is_complete, read_json, write_json
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.features import fit_morphology, fit_rhythm, window_source
 from ecg_ramba.harness.folds import Fold, window_labels
-from ecg_ramba.harness.inputs import WindowTable
+from ecg_ramba.harness.inputs import WindowSource, WindowTable
 from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import InputShape, estimator_parameters, model_spec
@@ -38,6 +39,12 @@ NUMERIC_MODULES = (
     *(f"ecg_ramba.harness.{name}" for name in ("train", "loss", "ema", "inputs", "features", "placebo", "cells")),
 )
 """Code whose change makes every cell stale; the model's own modules are added."""
+
+ALONE = 16
+"""Windows of every prediction that are also predicted by a fresh copy of the model, apart from the others."""
+
+SAME = {"fp32": 1e-3, "bf16": 2e-2}
+"""How far the two may be apart: what another batch size does to rounding, and no more."""
 
 ACTIVE_BACKEND = "torch"
 """What runs the selective scan: the portable form, always there."""
@@ -262,21 +269,38 @@ def probabilities(
     ------
     UserError
         If the model returns the wrong shape, or anything but probabilities.
+    LeakageError
+        If what it says of a window depends on the other windows, on their order or on what it was shown before: so
+        would a model that reads the statistics of a target, or the order of its files.
     """
     source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache, model.inputs)
-    if model.spec.kind == "network":
-        from ecg_ramba.harness.train import predict_network
-
-        p = predict_network(model.fitted.to(device), source, device, model.facts["precision"])
-    else:
-        p = model.fitted.predict_proba(source.windows(np.arange(len(rows)), np.zeros(len(rows), dtype=bool)))
-    p = np.asarray(p, dtype=np.float32)
+    some = np.linspace(len(rows) - 1, 0, min(ALONE, len(rows))).astype(int)
+    alone = _predict(model, copy.deepcopy(model.fitted), dataclasses.replace(source, rows=source.rows[some]), device)
+    p = _predict(model, model.fitted, source, device)
     if p.shape != (len(rows), len(model.classes)):
         raise UserError(f"model {model.spec.name!r} returned shape {p.shape}, not {(len(rows), len(model.classes))}")
-    p[:, ~model.trained] = np.nan
     known = p[:, model.trained]
     if not ((known >= 0) & (known <= 1)).all():
         raise UserError(f"model {model.spec.name!r} returned values that are not probabilities (NaN or outside [0, 1])")
+    if not np.allclose(p[some], alone, atol=SAME[model.facts["precision"]], equal_nan=True):
+        raise LeakageError(
+            f"model {model.spec.name!r} says something else of a window when others are beside it; a model must read "
+            "each window by itself"
+        )
+    return p
+
+
+def _predict(model: FoldModel, fitted: Any, source: WindowSource, device: str) -> np.ndarray:
+    """Probabilities (windows, classes) float32 as the fitted model gives them; NaN for classes without training."""
+    if model.spec.kind == "network":
+        from ecg_ramba.harness.train import predict_network
+
+        p = predict_network(fitted.to(device), source, device, model.facts["precision"])
+    else:
+        p = fitted.predict_proba(source.windows(np.arange(len(source)), np.zeros(len(source), dtype=bool)))
+    p = np.asarray(p, dtype=np.float32)
+    if p.shape == (len(source), len(model.classes)):
+        p[:, ~model.trained] = np.nan
     return p
 
 
