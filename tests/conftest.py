@@ -116,3 +116,22 @@ def run_tiny(cohort):
         return run_suite(dataclasses.replace(TINY, **changes), variants, data or cohort, out, workers, Progress())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def replace_by_noise():
+    """Replaces recordings of a folder by noise: ``replace_by_noise(folder, chosen)`` with ``chosen(path)``; counts."""
+
+    def replace(folder, chosen) -> int:
+        rng, replaced = np.random.default_rng(0), 0
+        for path in sorted([*folder.rglob("*.mat"), *folder.rglob("*.dat")]):
+            if chosen(path):
+                content = bytearray(path.read_bytes())
+                head = 24 if path.suffix == ".mat" else 0
+                noise = rng.integers(-3000, 3000, (len(content) - head) // 2).astype("<i2")
+                content[head : head + 2 * len(noise)] = noise.tobytes()
+                path.write_bytes(bytes(content))
+                replaced += 1
+        return replaced
+
+    return replace

@@ -1,5 +1,8 @@
 """Placebo streams: nobody gets their own figures, what is held out never enters a training part, labels are lost."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +16,9 @@ from ecg_ramba.harness.config import InputConfig, Variant
 from ecg_ramba.harness.features import window_source
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.placebo import noise_tokens, other_subjects
+from ecg_ramba.harness.progress import Progress
+from ecg_ramba.harness.suite import run_suite
+from ecg_ramba.harness.variants import all_variants
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(0, 99))
@@ -66,26 +72,59 @@ def test_settings_of_a_variant_are_checked(tiny):
         tiny.changed({"inputs.rhythm": "none"})
 
 
-def test_placebos_train_and_are_scored_with_placebos(run_tiny, tmp_path, monkeypatch):
-    import tests.conftest as shared
+PLACEBOS = {
+    "others": Variant(name="others", title="x", settings={"inputs.rhythm": "others"}),
+    "noise": Variant(name="noise", title="x", settings={"inputs.morphology": "noise", "budget.lead_dropout": 0.0}),
+}
 
-    known = shared.all_variants()
-    extra = {
-        "others": Variant(name="others", title="x", settings={"inputs.rhythm": "others"}),
-        "noise": Variant(name="noise", title="x", settings={"inputs.morphology": "noise", "budget.lead_dropout": 0.0}),
-    }
-    monkeypatch.setattr(shared, "all_variants", lambda: known | extra)
-    result = run_tiny(tmp_path, ("ecg_ramba", "others", "noise"))
+
+@pytest.fixture(scope="module")
+def run_placebos(tiny, tmp_path_factory):
+    """Runs the reference and two placebos on a cohort: ``run_placebos(data)`` returns (out, result)."""
+
+    def run(data):
+        out = tmp_path_factory.mktemp("placebo")
+        variants = [all_variants()["ecg_ramba"], *PLACEBOS.values()]
+        return out, run_suite(tiny, variants, data, out, 1, Progress())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(run_placebos, cohort):
+    return run_placebos(cohort)
+
+
+def fold_model(out, result, name, fold):
+    (cell,) = (c for c in result.cells[name] if c["fold"] == fold)
+    return load_fold_model(out / "cells" / cell["key"][:24] / "model.pt")
+
+
+def test_placebos_train_and_are_scored_with_placebos(finished):
+    out, result = finished
     assert not result.failures
     scores = {}
-    for name in ("ecg_ramba", "others", "noise"):
-        path = tmp_path / "cells" / result.cells[name][0]["key"][:24] / "model.pt"
-        model = load_fold_model(path)
-        assert model.inputs == InputConfig(**{
-            "others": {"rhythm": "others"}, "noise": {"morphology": "noise"},
-        }.get(name, {}))  # fmt: skip
+    for name in ("ecg_ramba", *PLACEBOS):
+        expected = {"others": {"rhythm": "others"}, "noise": {"morphology": "noise"}}.get(name, {})
+        assert fold_model(out, result, name, 1).inputs == InputConfig(**expected)
         scores[name] = pd.read_parquet(result.folder / f"variants/{name}/windows.parquet")["AF"].to_numpy()
         assert np.isfinite(scores[name]).all()
     assert len({cell["key"] for cells in result.cells.values() for cell in cells}) == 6
-    assert not np.array_equal(scores["others"], scores["ecg_ramba"])
-    assert not np.array_equal(scores["noise"], scores["ecg_ramba"])
+    for name in PLACEBOS:
+        assert not np.array_equal(scores[name], scores["ecg_ramba"])
+
+
+def test_what_is_held_out_never_enters_a_placebo_of_the_training_part(
+    finished, run_placebos, cohort, tmp_path, replace_by_noise
+):
+    out, result = finished
+    folds = json.loads((result.folder / "splits.json").read_text())["held_out_fold"]
+    noisy = tmp_path / "noisy"
+    shutil.copytree(cohort, noisy)
+    assert replace_by_noise(noisy, lambda p: p.parent.name != "synthetic-source" or folds[p.stem] == 1) > 12
+    changed_out, changed = run_placebos(noisy)
+    for name in PLACEBOS:
+        for fold, expected in ((1, True), (2, False)):  # fold 2 trains on what was replaced
+            one = fold_model(out, result, name, fold).weights()
+            other = fold_model(changed_out, changed, name, fold).weights()
+            assert all(np.array_equal(one[k], other[k]) for k in one) == expected, (name, fold)

@@ -100,23 +100,13 @@ def test_same_seed_same_bits_whatever_the_workers_and_another_seed_others(finish
     assert (merged["AF_x"] != merged["AF_y"]).mean() > 0.9
 
 
-def test_non_interference(finished, run_tiny, cohort, tmp_path):
+def test_non_interference(finished, run_tiny, cohort, tmp_path, replace_by_noise):
     """Replace every target and every held-out recording by noise: what fold 1 fits is the same to the last bit."""
     result, _ = finished
     folds = json.loads((result.folder / "splits.json").read_text())["held_out_fold"]
     noisy = tmp_path / "noisy"
     shutil.copytree(cohort, noisy)
-    rng = np.random.default_rng(0)
-    replaced = 0
-    for path in [*noisy.rglob("*.mat"), *noisy.rglob("*.dat")]:
-        if path.parent.name != "synthetic-source" or folds[path.stem] == 1:
-            content = bytearray(path.read_bytes())
-            head = 24 if path.suffix == ".mat" else 0
-            noise = rng.integers(-3000, 3000, (len(content) - head) // 2).astype("<i2")
-            content[head : head + 2 * len(noise)] = noise.tobytes()
-            path.write_bytes(bytes(content))
-            replaced += 1
-    assert replaced > 12
+    assert replace_by_noise(noisy, lambda p: p.parent.name != "synthetic-source" or folds[p.stem] == 1) > 12
     changed = run_tiny(tmp_path / "out", NAMES, data=noisy)
     for variant in ("ecg_ramba", "hrv_logistic", "class_prior"):
         assert same(weights(changed, 1, variant), weights(result, 1, variant)), variant

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from ecg_ramba.errors import LeakageError, UserError
@@ -62,19 +61,14 @@ def test_the_same_command_again_adds_nothing_and_more_trials_go_on(searched, hom
         assert [t["loss"] for t in new["trials"][:2]] == [t["loss"] for t in old["trials"]]
 
 
-def test_noise_in_place_of_what_is_held_out_changes_no_trial(searched, home, cohort, tmp_path):
+def test_noise_in_place_of_what_is_held_out_changes_no_trial(searched, home, cohort, tmp_path, replace_by_noise):
     _, _, found = searched
     data = load_named([home.source], cohort, cache_dir(tmp_path), home.signal, 1, Progress())
     context, _ = make_context(home, data, tmp_path)
     held_out = set(context.source.records["record"].iloc[context.folds[0].held_out])
     noisy = tmp_path / "noisy"
     shutil.copytree(cohort, noisy)
-    rng = np.random.default_rng(0)
-    for path in noisy.rglob("*.mat"):
-        if path.stem in held_out:
-            content = path.read_bytes()
-            noise = rng.integers(-3000, 3000, (len(content) - 24) // 2).astype("<i2").tobytes()
-            path.write_bytes(content[:24] + noise)
+    assert replace_by_noise(noisy, lambda path: path.stem in held_out) == len(held_out)
     _, changed = search("ecg_ramba", home, 2, noisy, tmp_path / "out", 1, Progress())
     assert [t["loss"] for t in changed[0]["trials"]] == [t["loss"] for t in found[0]["trials"]]
     assert [t["loss"] for t in changed[1]["trials"]] != [t["loss"] for t in found[1]["trials"]]
