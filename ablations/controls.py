@@ -72,6 +72,7 @@ CHOICES = (
         "the lead-set augmentation helps",
         budget__lead_dropout=0.0,
     ),
+    _choice("heart_rate_only", "heart rate for HRV", "variability says more than the rate", inputs__rhythm="rate"),
     _choice(
         "single_morphology_token",
         "MiniRocket as one token",

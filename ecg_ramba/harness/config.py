@@ -49,9 +49,10 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
-    """What stands in the streams: the recording's own figures, or placebos (see :mod:`ecg_ramba.harness.placebo`).
+    """What stands in the streams: the recording's own figures, some of them, or placebos (:mod:`~.harness.placebo`).
 
-    ``rhythm``: ``own``, or ``others``: heart-rate variability of other subjects of the same part of the same data set.
+    ``rhythm``: ``own``; ``others``: heart-rate variability of other subjects of the same part of the same data set; or
+    ``rate``: of the own figures the heart rate alone, all others not measurable.
     ``morphology``: ``own``, or ``noise`` of the same moments.
     """
 
@@ -59,8 +60,8 @@ class InputConfig:
     morphology: str = "own"
 
     def __post_init__(self):
-        if self.rhythm not in ("own", "others"):
-            raise UserError(f"inputs.rhythm is own or others, not {self.rhythm!r}")
+        if self.rhythm not in ("own", "others", "rate"):
+            raise UserError(f"inputs.rhythm is own, others or rate, not {self.rhythm!r}")
         if self.morphology not in ("own", "noise"):
             raise UserError(f"inputs.morphology is own or noise, not {self.morphology!r}")
 

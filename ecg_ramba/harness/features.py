@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_ramba.data.store import Prepared
+from ecg_ramba.features.rhythm import RHYTHM_NAMES
 from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
 from ecg_ramba.files import building, is_complete
 from ecg_ramba.harness.config import InputConfig
@@ -17,6 +18,7 @@ from ecg_ramba.keys import digest, seed_for
 from ecg_ramba.signal import WindowView, without_precordial
 
 FEATURE_VERSION = 1
+HEART_RATE = RHYTHM_NAMES.index("mean_hr")
 BATCH = 256
 """Windows whose 9,996 features are in memory at a time."""
 
@@ -115,6 +117,8 @@ def window_source(
         raw = data.rhythm
         if inputs.rhythm == "others":
             raw = _of_other_subjects(data, table, rows)
+        elif inputs.rhythm == "rate":
+            raw = np.where(np.arange(raw.shape[1]) == HEART_RATE, raw, np.nan)
         fields["rhythm"], fields["rhythm_valid"] = rhythm.transform(raw)
     return WindowSource(data, table, rows, streams, **fields)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecg_ramba.errors import UserError
+from ecg_ramba.features.rhythm import RHYTHM_NAMES
 from ecg_ramba.features.transform import RhythmTransform
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import InputConfig, Variant
@@ -63,12 +64,31 @@ def test_figures_come_from_the_same_part_of_the_data_set(prepared_toy, part):
     assert not made.rhythm_valid[np.setdiff1d(np.arange(20), at)].any()
 
 
+def test_heart_rate_alone_is_one_figure(prepared_toy):
+    data = prepared_toy([set()] * 4)
+    table = window_table(data)
+    plain = RhythmTransform.fit(data.rhythm)
+    made = window_source(
+        data,
+        table,
+        table.of_records(np.arange(4)),
+        frozenset({"rhythm"}),
+        None,
+        plain,
+        None,
+        InputConfig(rhythm="rate"),
+    )
+    at = RHYTHM_NAMES.index("mean_hr")
+    assert made.rhythm_valid.sum(0).tolist() == [4 * (i == at) for i in range(len(RHYTHM_NAMES))]
+    assert np.array_equal(made.rhythm[:, at], plain.transform(data.rhythm)[0][:, at])
+
+
 def test_settings_of_a_variant_are_checked(tiny):
     assert tiny.changed({"budget.loss": "bce"}).budget.loss == "bce"
     for wrong in ({"budget.colour": 1}, {"signal.low": 1.0}, {"folds": 3}):
         with pytest.raises(UserError, match="a variant cannot set"):
             tiny.changed(wrong)
-    with pytest.raises(UserError, match="is own or others"):
+    with pytest.raises(UserError, match="is own, others or rate"):
         tiny.changed({"inputs.rhythm": "none"})
 
 
