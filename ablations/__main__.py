@@ -23,6 +23,9 @@ def parser() -> Parser:
         "--only", nargs="+", default=[], metavar="NAME", help="run these, or groups (and the reference)"
     )
     choice.add_argument("--all", action="store_true", help="run all registered variants")
+    choice.add_argument(
+        "--predictions", nargs="+", default=[], metavar="NAME=FILE", help="models from elsewhere, by their predictions"
+    )
     add_suite_options(made)
     add_tracking_options(made)
     add_support_options(made)
@@ -67,16 +70,21 @@ def run(options, argv: list[str]) -> int:
     """Run the suite, the report and the tracking; exit status 1 when a variant failed."""
     from rich.console import Console
 
+    from ecg_ramba.errors import UserError
     from ecg_ramba.evaluation.evaluate import evaluate
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.external import external_variants
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.suite import run_suite
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
 
-    variants = choose_variants(options.only, options.all)
+    variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
+    names = [v.name for v in variants]
+    if len(set(names)) < len(names):
+        raise UserError("--predictions takes a name that a variant of this run has; choose another")
     config = suite_config(options)
     if not options.no_tracking:
         check_tracking(options.tracking)

@@ -88,6 +88,8 @@ class Variant:
         For a pooling variant: the trained variant whose stored windows it pools again; "" for a trained one.
     mean_of : tuple of str
         For an ensemble: the trained variants whose window probabilities it is the mean of.
+    predictions : str
+        For a model from elsewhere: a file with its window probabilities, see :mod:`ecg_ramba.harness.external`.
     claim : str
         The claim about the model that this line tests.
     group : str
@@ -105,14 +107,15 @@ class Variant:
     pooling: Pooling = Pooling()
     windows_of: str = ""
     mean_of: tuple[str, ...] = ()
+    predictions: str = ""
     claim: str = ""
     group: str = "default"
     factors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trained(self) -> bool:
-        """Whether it is trained itself, not made of what others predicted."""
-        return not (self.windows_of or self.mean_of)
+        """Whether it is trained here, not made of what was predicted before."""
+        return not (self.windows_of or self.mean_of or self.predictions)
 
     def configuration(self, profile: str, overrides: Mapping[str, Any] | None = None) -> Any:
         """The model's frozen configuration under a profile, with ``overrides`` (from --config) and the changes."""

@@ -13,9 +13,11 @@ from ecg_ramba import __version__
 from ecg_ramba.data.labels import mapping_digest
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import build_tasks
+from ecg_ramba.errors import UserError
 from ecg_ramba.files import write_atomic, write_json
 from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
 from ecg_ramba.harness.config import Variant
+from ecg_ramba.harness.external import read_external
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import plain
 
@@ -73,6 +75,7 @@ def write_variants(result: SuiteResult) -> None:
             }
         rows.append(row)
     rows += [_ensemble(v, whole, result.folder) for v in result.variants if v.mean_of]
+    rows += [_external(v, whole, result) for v in result.variants if v.predictions]
     for v in result.variants:
         if not v.windows_of:
             continue
@@ -106,6 +109,27 @@ def _ensemble(v: Variant, whole: dict[str, dict], folder: Path) -> dict:
     write_atomic(folder / path, lambda p: mean.to_parquet(p, index=False))
     parameters = sum(m["parameters"] for m in members)
     return row | {"windows": path.as_posix(), "parameters": parameters, "status": "ok", "reason": ""}
+
+
+def _external(v: Variant, whole: dict[str, dict], result: SuiteResult) -> dict:
+    """The row of a model from elsewhere, and its windows.parquet; what is wrong with its file is its reason."""
+    row = {"name": v.name, "title": v.title, "kind": "external", "claim": v.claim, "pooling": plain(v.pooling)}
+    row |= {"factors": {}, "reference": False, "note": f"predictions from {Path(v.predictions).name}", "flops": None}
+    row |= {"windows": None, "parameters": None, "seconds": 0.0, "peak_mb": 0.0}
+    base = whole.get(REFERENCE) or next(iter(whole.values()), None)
+    if base is None:
+        return row | {
+            "status": "failed",
+            "reason": "no trained variant has finished, whose windows it could be held to",
+        }
+    expected = pd.read_parquet(result.folder / base["windows"])
+    try:
+        frame = read_external(Path(v.predictions), expected, result.context.truth.space.classes)
+    except UserError as error:
+        return row | {"status": "failed", "reason": str(error)}
+    path = Path("variants") / v.name / "windows.parquet"
+    write_atomic(result.folder / path, lambda p: frame.to_parquet(p, index=False))
+    return row | {"windows": path.as_posix(), "status": "ok", "reason": ""}
 
 
 def _gather(cells: list[dict], path: Path) -> None:

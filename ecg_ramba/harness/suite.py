@@ -16,7 +16,7 @@ from ecg_ramba.data.registry import dataset, locate
 from ecg_ramba.data.store import Prepared, prepare
 from ecg_ramba.data.synthetic import cohort_dir
 from ecg_ramba.errors import LeakageError, UserError
-from ecg_ramba.files import check_writable, explained
+from ecg_ramba.files import check_writable, explained, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.executor import run_jobs
@@ -108,6 +108,7 @@ def suite_key(context: Context, variants: Sequence[Variant]) -> str:
     parts = [
         plain(context.suite),
         plain(list(variants)),
+        [sha256_file(Path(v.predictions)) for v in variants if v.predictions],
         [f.digest for f in context.folds],
         [d.digest for d in (context.source, *context.targets)],
         __version__,

@@ -180,7 +180,11 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, evaluation: Evaluation,
         # The compare page opens with the first three parameters by name that differ.
         differs = ", ".join(f"{k}={v}" for k, v in (*variant.changes.items(), *variant.settings.items()))
         mlflow.log_params(
-            {"differs by": differs or "nothing", "model": variant.model, "pooling": json.dumps(row["pooling"])}
+            {
+                "differs by": differs or "nothing",
+                "model": row["kind"] if row["kind"] in ("ensemble", "external") else variant.model,
+                "pooling": json.dumps(row["pooling"]),
+            }
         )
         if row["status"] != "ok":
             mlflow.set_tag("reason", row["reason"])
