@@ -101,7 +101,7 @@ def run(options, argv: list[str]) -> int:
     if not options.no_tracking:
         line = log_suite(result, evaluation, files, options.tracking, progress)
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return 1 if result.failures else 0
+    return 1 if evaluation.failures else 0
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
-    """What stands in the streams: the recording's own figures, some of them, or placebos (:mod:`~.harness.placebo`).
+    """What stands in the streams: the recording's own figures, some of them, or placebos (``harness.placebo``).
 
     ``rhythm``: ``own``; ``others``: heart-rate variability of other subjects of the same part of the same data set; or
     ``rate``: of the own figures the heart rate alone, all others not measurable.
