@@ -1,5 +1,6 @@
 """Placebos, parts of the structure, and choices of training and data: one named line each, run by name or --all."""
 
+from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.harness.config import Variant
 
 PLACEBOS = (
@@ -55,6 +56,44 @@ STRUCTURE = (
         )
         for count in (157, 313, 625)
     ),
+    Variant(
+        name="whole_segment",
+        title="10 s at a time",
+        settings={"inputs.samples": 5000},
+        group="structure",
+        claim="windows of 5 s, pooled, are as good as the whole 10 s",
+    ),
+    *(
+        Variant(
+            name=f"trained_{name}",
+            title=f"trained through {title}",
+            settings={"budget.pooling": name},
+            pooling=pooling,
+            group="structure",
+            claim="training each window under the record's label is good enough",
+        )
+        for name, title, pooling in (
+            ("power", "the power mean", Pooling()),
+            ("max", "the maximum", Pooling(rule="max")),
+            ("attention", "attention pooling", Pooling()),
+        )
+    ),
+    Variant(
+        name="released",
+        title="as released",
+        settings={
+            "signal.missing": "zero",
+            "features.kernels": "random",
+            "features.grouping": "single",
+            "inputs.rhythm": "slots",
+            "budget.lead_dropout": 0.0,
+            "budget.pooling": "geometric",
+            "budget.decay_all": True,
+        },
+        pooling=Pooling(rule="geometric"),
+        group="structure",
+        claim="what the paper says and its release does not do matters (see the release's departures in the README)",
+    ),
 )
 
 
@@ -72,6 +111,18 @@ CHOICES = (
         "the lead-set augmentation helps",
         budget__lead_dropout=0.0,
     ),
+    _choice(
+        "zero_filled",
+        "absent leads as zeros",
+        "deriving limb leads and masking absent ones helps",
+        signal__missing="zero",
+        budget__lead_dropout=0.0,
+    ),
+    _choice("segment_z_score", "z-score per segment", "a record is scaled as a whole", signal__normalise="segment"),
+    _choice("millivolt", "millivolts for z-scores", "z-scores help across hospitals", signal__normalise="none"),
+    _choice("paper27", "trained on the paper's 27 labels", "merging equal diagnoses helps", label_space="paper27"),
+    _choice("random_kernels", "the release's random kernels", "MiniRocket's kernels help", features__kernels="random"),
+    _choice("slots_36", "the release's 36 slots for HRV", "real HRV helps", inputs__rhythm="slots"),
     _choice("heart_rate_only", "heart rate for HRV", "variability says more than the rate", inputs__rhythm="rate"),
     _choice(
         "single_morphology_token",

@@ -111,6 +111,14 @@ _MORE_BASELINES = (
         claim="PTB-XL's strongest CNN would do",
     ),
     Variant(
+        name="minirocket_ridge",
+        title="MiniRocket + ridge on all features",
+        model="minirocket_ridge",
+        settings={"features.reduction": "none"},
+        group="baselines",
+        claim="MiniRocket as its authors use it would do",
+    ),
+    Variant(
         name="hrv_boosting",
         title="HRV + gradient boosting",
         model="hrv_boosting",

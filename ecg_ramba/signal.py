@@ -45,6 +45,9 @@ class SignalConfig:
         Order of the Butterworth filter, which runs forward and backward.
     normalise : {"record", "segment", "none"}
         z-score per lead over the recording (the protocol), over each segment, or millivolts as they are.
+    missing : {"derive", "zero"}
+        Leads that a recording lacks: limb leads follow from I and II, the others are absent (the protocol); or all of
+        them are zero and count as present, as in the published release.
     """
 
     rate: float = 500.0
@@ -52,6 +55,7 @@ class SignalConfig:
     high: float = 40.0
     order: int = 4
     normalise: Literal["record", "segment", "none"] = "record"
+    missing: Literal["derive", "zero"] = "derive"
 
     def __post_init__(self):
         if self.rate != 500:
@@ -60,6 +64,8 @@ class SignalConfig:
             raise ValueError(f"the pass band {self.low} to {self.high} Hz does not fit below {self.rate / 2} Hz")
         if self.normalise not in ("record", "segment", "none"):
             raise ValueError(f"normalise is {self.normalise!r}; use record, segment or none")
+        if self.missing not in ("derive", "zero"):
+            raise ValueError(f"missing is {self.missing!r}; use derive or zero")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +120,7 @@ def preprocess(record: Record, config: SignalConfig = SignalConfig()) -> Segment
     signal = resample(signal, record.rate, config.rate)
     if signal.shape[1] < WINDOW:
         raise RecordError(name, f"{record.seconds:.2f} s is shorter than the 5 s a window needs")
-    twelve, present = _standard_leads(signal, record)
+    twelve, present = _standard_leads(signal, record, config.missing == "derive")
     twelve[present] = band_pass(twelve[present], config)
     present &= twelve.std(axis=1) >= (DEAD_MV if record.units == "mV" else DEAD_SD)
     if not present.any():
@@ -149,7 +155,7 @@ def window_starts(valid: int) -> tuple[int, ...]:
 
 
 class WindowView:
-    """Windows of stored segments as one array-like of shape (N, 12, 2500), read only when indexed.
+    """Windows of stored segments as one array-like of shape (N, 12, samples), read only when indexed.
 
     Parameters
     ----------
@@ -159,33 +165,35 @@ class WindowView:
         Row of ``segments`` of each window.
     start : (N,) int array
         First sample of each window within its segment.
+    samples : int
+        Length of a window.
     """
 
-    def __init__(self, segments: np.ndarray, segment: np.ndarray, start: np.ndarray):
-        self.segments = segments
+    def __init__(self, segments: np.ndarray, segment: np.ndarray, start: np.ndarray, samples: int = WINDOW):
+        self.segments, self.samples = segments, samples
         self.segment = np.asarray(segment, dtype=np.int64)
         self.start = np.asarray(start, dtype=np.int64)
         if self.segment.shape != self.start.shape or self.segment.ndim != 1:
             raise ValueError(f"{self.segment.shape} segments and {self.start.shape} starts: one of each a window")
-        if self.start.size and not (self.start.min() >= 0 and self.start.max() <= segments.shape[2] - WINDOW):
-            raise ValueError(f"a window starts outside 0 to {segments.shape[2] - WINDOW}")
+        if self.start.size and not (self.start.min() >= 0 and self.start.max() <= segments.shape[2] - samples):
+            raise ValueError(f"a window starts outside 0 to {segments.shape[2] - samples}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(N, leads, 2500)."""
-        return len(self.segment), self.segments.shape[1], WINDOW
+        """(N, leads, samples)."""
+        return len(self.segment), self.segments.shape[1], self.samples
 
     def __len__(self) -> int:
         return len(self.segment)
 
     def __getitem__(self, index) -> np.ndarray:
-        """A copy, float32: (n, 12, 2500) for a slice or an array of indices or a mask, (12, 2500) for an integer."""
+        """A copy, float32: (n, 12, samples) for a slice or array of indices or mask, (12, samples) for an integer."""
         if isinstance(index, (int, np.integer)):
             return self[np.array([index])][0]
         segment, start = self.segment[index], self.start[index]
-        out = np.empty((len(segment), self.segments.shape[1], WINDOW), dtype=np.float32)
+        out = np.empty((len(segment), self.segments.shape[1], self.samples), dtype=np.float32)
         for i, (row, first) in enumerate(zip(segment, start, strict=True)):
-            out[i] = self.segments[row, :, first : first + WINDOW]
+            out[i] = self.segments[row, :, first : first + self.samples]
         return out
 
 
@@ -218,11 +226,11 @@ def _check(record: Record, name: str, config: SignalConfig) -> None:
         raise RecordError(name, f"samples that are not numbers in lead {', '.join(broken)}")
 
 
-def _standard_leads(signal: np.ndarray, record: Record) -> tuple[np.ndarray, np.ndarray]:
+def _standard_leads(signal: np.ndarray, record: Record, derive: bool) -> tuple[np.ndarray, np.ndarray]:
     """Twelve leads in order, the limb leads derived where that is exact: from potentials in mV, I and II both alive."""
     twelve, present = to_twelve(signal, record.leads)
     alive = {lead for lead, row in zip(record.leads, signal, strict=True) if np.ptp(row) > 0}
-    if record.units != "mV" or not {"I", "II"} <= alive:
+    if not derive or record.units != "mV" or not {"I", "II"} <= alive:
         measured = np.array([lead in record.leads for lead in LEADS])
         twelve[~measured] = 0
         present &= measured
@@ -247,7 +255,7 @@ def _cut(twelve: np.ndarray, present: np.ndarray, config: SignalConfig) -> Segme
             signal[i, :, :n] = part
     return Segments(
         signal=signal,
-        leads=present,
+        leads=present if config.missing == "derive" else np.ones(len(LEADS), dtype=bool),
         valid=np.array(valid, dtype=np.int32),
         start=np.arange(len(valid)) * (SEGMENT / config.rate),
         dropped_tail_s=0.0 if tail >= WINDOW else tail / config.rate,

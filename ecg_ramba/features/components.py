@@ -9,7 +9,7 @@ RANK_TOLERANCE = 1e-10
 """A component whose variance is a smaller part of its group's largest carries rounding errors only; it becomes zero."""
 
 LARGE_GROUP = 2000
-"""Features from which on a few components are found without the whole decomposition."""
+"""Features from which on few components, or those of few rows, are found without the whole decomposition."""
 
 
 def allocate(sizes: np.ndarray, total: int, limit: np.ndarray) -> np.ndarray:
@@ -38,22 +38,29 @@ class GroupedMoments:
         Columns of each group.
     features : int
         Columns in all.
+    rows : int
+        Rows to come. Of a large group with fewer rows than features the rows are kept in place of the products.
     """
 
-    def __init__(self, groups: Sequence[slice], features: int):
+    def __init__(self, groups: Sequence[slice], features: int, rows: int):
         self.groups = tuple(groups)
         self.count = 0
         self.sum = np.zeros(features)
-        self.products = [np.zeros((g.stop - g.start,) * 2) for g in self.groups]
+        sizes = [g.stop - g.start for g in self.groups]
+        self.kept = [np.empty((rows, s)) if s >= LARGE_GROUP and rows <= LARGE_GROUP else None for s in sizes]
+        self.products = [np.zeros((s, s)) if k is None else None for s, k in zip(sizes, self.kept, strict=True)]
 
     def add(self, rows: np.ndarray) -> None:
         """Add ``rows`` (n, features)."""
         rows = rows.astype(np.float64)
+        with one_blas_thread():
+            for group, products, kept in zip(self.groups, self.products, self.kept, strict=True):
+                if kept is None:
+                    products += rows[:, group].T @ rows[:, group]
+                else:
+                    kept[self.count : self.count + len(rows)] = rows[:, group]
         self.count += len(rows)
         self.sum += rows.sum(axis=0)
-        with one_blas_thread():
-            for group, products in zip(self.groups, self.products, strict=True):
-                products += rows[:, group].T @ rows[:, group]
 
     @property
     def mean(self) -> np.ndarray:
@@ -77,9 +84,12 @@ class GroupedMoments:
         mean = self.mean
         out = np.zeros((len(mean), max(number)), dtype=np.float32)
         with one_blas_thread():
-            for group, products, k in zip(self.groups, self.products, number, strict=True):
-                covariance = products / self.count - np.outer(mean[group], mean[group])
-                variance, loadings = _largest(covariance, int(k))
+            for group, products, kept, k in zip(self.groups, self.products, self.kept, number, strict=True):
+                if kept is None:
+                    covariance = products / self.count - np.outer(mean[group], mean[group])
+                    variance, loadings = _largest(covariance, int(k))
+                else:
+                    variance, loadings = _of_rows(kept[: self.count] - mean[group], int(k))
                 largest = np.abs(loadings).argmax(axis=0)
                 loadings = loadings * np.sign(loadings[largest, np.arange(k)])
                 real = variance > max(RANK_TOLERANCE * variance[0], 1e-14)
@@ -104,6 +114,12 @@ def _largest(covariance: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         variance, loadings = eigh(covariance, subset_by_index=(size - k, size - 1))
     return variance[::-1], loadings[:, ::-1]
+
+
+def _of_rows(centred: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same from the centred rows themselves, of which there are fewer than features."""
+    _, scale, loadings = np.linalg.svd(centred, full_matrices=False)
+    return scale[:k] ** 2 / len(centred), loadings[:k].T
 
 
 @contextlib.contextmanager

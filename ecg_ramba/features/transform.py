@@ -14,8 +14,9 @@ import numpy as np
 from ecg_ramba.errors import CheckpointError
 from ecg_ramba.features.components import GroupedMoments, allocate, one_blas_thread
 from ecg_ramba.features.minirocket import MiniRocket
+from ecg_ramba.features.release import RandomKernels
 from ecg_ramba.keys import array_digest, seed_for
-from ecg_ramba.signal import without_precordial
+from ecg_ramba.signal import SEGMENT, WINDOW, without_precordial
 
 BATCH = 64
 """Windows transformed at a time. Matrix products always have this many rows, so that a window's figures do not depend,
@@ -31,8 +32,12 @@ class FeatureConfig:
 
     Parameters
     ----------
+    kernels : {"minirocket", "random"}
+        MiniRocket's, on windows; or the published release's random kernels, on whole segments.
     num_kernels : int
         MiniRocket features, rounded down to a multiple of 84.
+    reduction : {"pca", "none"}
+        Principal components of each group, or all its features, centred.
     max_components : int
         Most principal components in all.
     records_per_component : int
@@ -45,7 +50,9 @@ class FeatureConfig:
         Most training windows that MiniRocket draws its biases from.
     """
 
+    kernels: Literal["minirocket", "random"] = "minirocket"
     num_kernels: int = 10_000
+    reduction: Literal["pca", "none"] = "pca"
     max_components: int = 3072
     records_per_component: int = 4
     grouping: Literal["dilation", "single"] = "dilation"
@@ -59,6 +66,15 @@ class FeatureConfig:
             raise ValueError(f"drop_precordial is {self.drop_precordial}: a probability is needed")
         if self.grouping not in ("dilation", "single"):
             raise ValueError(f"grouping is {self.grouping!r}; use dilation or single")
+        if self.kernels not in ("minirocket", "random"):
+            raise ValueError(f"kernels is {self.kernels!r}; use minirocket or random")
+        if self.reduction not in ("pca", "none"):
+            raise ValueError(f"reduction is {self.reduction!r}; use pca or none")
+
+    @property
+    def samples(self) -> int:
+        """Length of what the kernels read: a window, or a whole segment."""
+        return SEGMENT if self.kernels == "random" else WINDOW
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +87,8 @@ class MorphologyTransform:
 
     Parameters
     ----------
-    rocket : MiniRocket
-        The fitted kernels and biases.
+    rocket : MiniRocket or RandomKernels
+        The fitted kernels and biases, or the release's.
     groups : tuple of slice
         Columns of the features that make up each token.
     components : tuple of int
@@ -80,12 +96,13 @@ class MorphologyTransform:
     centre : (F,) float64 array
         Means of the features over the training windows.
     basis : (F, max(components)) float32 array
-        Scaled loadings; the rows of a group give its token, zero beyond its components.
+        Scaled loadings; the rows of a group give its token, zero beyond its components. (0, 0) where a token is its
+        group's features as they are, centred.
     asked, n_records : int
         Components asked for, and training recordings they were fitted on.
     """
 
-    rocket: MiniRocket
+    rocket: MiniRocket | RandomKernels
     groups: tuple[slice, ...]
     components: tuple[int, ...]
     centre: np.ndarray
@@ -121,21 +138,57 @@ class MorphologyTransform:
             Called with (windows done, windows in all).
         """
         n = len(windows)
-        if n < 2:
-            raise ValueError(f"{n} training windows: principal components need at least two")
-        rng = np.random.Generator(np.random.PCG64(seed_for(seed, "morphology")))
+        rng = _generator(n, seed)
         dropped = rng.random(n) < config.drop_precordial
         some = np.sort(rng.permutation(n)[: config.fit_windows])
         rocket = MiniRocket.fit(_with_drops(windows, some, dropped), seed, config.num_kernels)
-        groups = rocket.dilation_groups if config.grouping == "dilation" else (slice(0, rocket.features),)
 
-        moments = GroupedMoments(groups, rocket.features)
-        for start, batch in _batches(n):
-            part = _with_drops(windows, batch, dropped)
-            moments.add(rocket.transform(part, threads))
-            if progress:
-                progress(start + len(part), n)
+        def rows() -> Iterator[np.ndarray]:
+            for start, batch in _batches(n):
+                part = _with_drops(windows, batch, dropped)
+                yield rocket.transform(part, threads)
+                if progress:
+                    progress(start + len(part), n)
+
+        return cls._reduced(rocket, rows(), n, n_records, config)
+
+    @classmethod
+    def fit_features(
+        cls,
+        rocket: RandomKernels,
+        features: np.ndarray,
+        limb: np.ndarray,
+        n_records: int,
+        seed: int,
+        config: FeatureConfig,
+    ) -> "MorphologyTransform":
+        """Fit on features that are there already, of kernels that need no fit.
+
+        Parameters
+        ----------
+        rocket : RandomKernels
+        features, limb : (N, F) arrays or memory maps
+            Of the training segments, with all leads and without V1 to V6.
+        n_records, seed, config
+            As in :meth:`fit`.
+        """
+        n = len(features)
+        dropped = _generator(n, seed).random(n) < config.drop_precordial
+        rows = (np.where(dropped[batch, None], limb[batch], features[batch]) for _, batch in _batches(n))
+        return cls._reduced(rocket, rows, n, n_records, config)
+
+    @classmethod
+    def _reduced(cls, rocket, rows: Iterator[np.ndarray], n: int, n_records: int, config) -> "MorphologyTransform":
+        """From batches of the ``n`` training rows."""
+        groups = rocket.dilation_groups if config.grouping == "dilation" else (slice(0, rocket.features),)
         sizes = np.array([g.stop - g.start for g in groups])
+        if config.reduction == "none":
+            centre = sum(part.sum(axis=0, dtype=np.float64) for part in rows) / n
+            every, nothing = tuple(sizes.tolist()), np.zeros((0, 0), dtype=np.float32)
+            return cls(rocket, tuple(groups), every, centre, nothing, int(sizes.sum()), int(n_records))
+        moments = GroupedMoments(groups, rocket.features, n)
+        for part in rows:
+            moments.add(part)
         wanted = min(config.max_components, n_records // config.records_per_component)
         given = allocate(sizes, wanted, np.minimum(sizes, n - 1))
         basis = moments.components(given)
@@ -167,16 +220,21 @@ class MorphologyTransform:
             Zero beyond a group's components. A window's values do not depend on the others.
         """
         out = np.zeros((len(windows), len(self.groups), max(self.components)), dtype=np.float32)
-        basis = self.basis.astype(np.float64)
         for start, batch in _batches(len(windows)):
             part = np.asarray(windows[batch], dtype=np.float32)
-            features = np.zeros((BATCH, self.rocket.features))
-            features[: len(part)] = self.rocket.transform(part, threads)
-            features[: len(part)] -= self.centre
-            with one_blas_thread():
-                for g, (group, k) in enumerate(zip(self.groups, self.components, strict=True)):
-                    tokens = features[:, group] @ basis[group, :k]
-                    out[start : start + len(part), g, :k] = tokens[: len(part)]
+            out[start : start + len(part)] = self.project(self.rocket.transform(part, threads))
+        return out
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Tokens (n, groups, max(components)) float32 of at most 64 windows from their features (n, F)."""
+        out = np.zeros((len(features), len(self.groups), max(self.components)), dtype=np.float32)
+        rows = np.zeros((BATCH, self.rocket.features))
+        rows[: len(features)] = features - self.centre
+        with one_blas_thread():
+            for g, (group, k) in enumerate(zip(self.groups, self.components, strict=True)):
+                whole = not self.basis.size
+                tokens = rows[:, group] if whole else rows[:, group] @ self.basis[group, :k].astype(np.float64)
+                out[:, g, :k] = tokens[: len(features)]
         return out
 
     def state(self) -> dict[str, np.ndarray]:
@@ -199,7 +257,8 @@ class MorphologyTransform:
         CheckpointError
             If arrays are missing or do not fit together.
         """
-        rocket = MiniRocket.from_state({k[7:]: v for k, v in state.items() if k.startswith("rocket.")})
+        kernels = {k[7:]: v for k, v in state.items() if k.startswith("rocket.")}
+        rocket = (RandomKernels if "release" in kernels else MiniRocket).from_state(kernels)
         names = ("group_sizes", "components", "centre", "basis", "asked")
         sizes, components, centre, basis, asked = _taken(state, names, "morphology")
         fits = (
@@ -209,7 +268,7 @@ class MorphologyTransform:
             and sizes.sum() == rocket.features
             and ((components > 0) & (components <= sizes)).all()
             and centre.shape == (rocket.features,)
-            and basis.shape == (rocket.features, components.max())
+            and (basis.shape == (rocket.features, components.max()) or (not basis.size and (components == sizes).all()))
             and asked.shape == (2,)
         )
         if not fits:
@@ -290,6 +349,13 @@ class RhythmTransform:
     def digest(self) -> str:
         """SHA-256 of everything fitted."""
         return _state_digest(self.state())
+
+
+def _generator(n: int, seed: int) -> np.random.Generator:
+    """For the draws of a fit on ``n`` training windows."""
+    if n < 2:
+        raise ValueError(f"{n} training windows: principal components need at least two")
+    return np.random.Generator(np.random.PCG64(seed_for(seed, "morphology")))
 
 
 def _with_drops(windows, index: np.ndarray, dropped: np.ndarray) -> np.ndarray:

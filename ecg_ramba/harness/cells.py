@@ -19,24 +19,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import Truth
 from ecg_ramba.errors import LeakageError, UserError
-from ecg_ramba.features.rhythm import RHYTHM_NAMES
 from ecg_ramba.files import building, is_complete, read_json, write_json
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.features import fit_morphology, fit_rhythm, window_source
 from ecg_ramba.harness.folds import Fold, window_labels
-from ecg_ramba.harness.inputs import WindowSource, WindowTable
+from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
 from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 
 NUMERIC_MODULES = (
     "ecg_ramba.signal",
-    *(f"ecg_ramba.features.{name}" for name in ("minirocket", "components", "transform", "rhythm")),
-    *(f"ecg_ramba.harness.{name}" for name in ("train", "loss", "ema", "inputs", "features", "placebo", "cells")),
+    *(f"ecg_ramba.features.{name}" for name in ("minirocket", "release", "components", "transform", "rhythm")),
+    *(
+        f"ecg_ramba.harness.{name}"
+        for name in ("train", "loss", "segments", "ema", "inputs", "features", "placebo", "cells")
+    ),
 )
 """Code whose change makes every cell stale; the model's own modules are added."""
 
@@ -78,15 +81,26 @@ class Context:
     folds: tuple[Fold, ...]
     out: Path
     cache: Path
+    views: Mapping[str, "Context"] = field(default_factory=dict)
 
     def of(self, cell: Cell) -> "Context":
-        """The same with the cell's own settings."""
-        return dataclasses.replace(self, suite=self.suite.changed(cell.settings)) if cell.settings else self
+        """The same with the cell's own settings: on these recordings, or on the view of them that they ask for."""
+        if not cell.settings:
+            return self
+        suite = self.suite.changed(cell.settings)
+        key = view_key(suite)
+        return dataclasses.replace(self if key == view_key(self.suite) else self.views[key], suite=suite)
+
+
+def view_key(suite: SuiteConfig) -> str:
+    """What decides how recordings are prepared and labelled."""
+    return digest([suite.signal, suite.label_space])
 
 
 def cell_key(context: Context, cell: Cell) -> str:
     """The cell's content key."""
-    suite, fold = context.of(cell).suite, context.folds[cell.fold - 1]
+    context = context.of(cell)
+    suite, fold = context.suite, context.folds[cell.fold - 1]
     spec = model_spec(cell.model)
     features = suite.features if "morphology" in spec.streams(cell.config) else None
     return digest(
@@ -139,17 +153,17 @@ def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] |
         with building(folder) as temporary:
             model.save(temporary / "model.pt")
             write_json(temporary / "log.json", log | {"key": key, "fold": cell.fold, "seed": cell.seed})
-    predictions = {}
-    jobs = [(context.source, context.source_table, context.folds[cell.fold - 1].held_out)]
-    jobs += [(t, w, None) for t, w in zip(context.targets, context.target_tables, strict=True)]
+    predictions, view, space = {}, context.of(cell), context.truth.space
+    jobs = [(view.source, view.source_table, view.folds[cell.fold - 1].held_out)]
+    jobs += [(t, w, None) for t, w in zip(view.targets, view.target_tables, strict=True)]
     for data, table, records in jobs:
         held_out = "" if records is None else digest(records.tolist())
-        place = context.out / "predictions" / f"{key[:24]}-{digest([data.digest, held_out])[:16]}"
+        place = context.out / "predictions" / f"{key[:24]}-{digest([data.digest, held_out, space.name])[:16]}"
         if not is_complete(place):
             reused = False
             model = model or load_fold_model(folder / "model.pt")
             rows = np.arange(len(table)) if records is None else table.of_records(records)
-            frame = prediction_frame(model, data, table, rows, context, cell)
+            frame = prediction_frame(model, data, table, rows, view, cell, space)
             with building(place) as temporary:
                 frame.to_parquet(temporary / "windows.parquet", index=False)
         predictions[data.name] = str(place / "windows.parquet")
@@ -162,18 +176,20 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
     suite, fold = context.suite, context.folds[cell.fold - 1]
     spec = model_spec(cell.model)
     streams = spec.streams(cell.config)
+    table = context.source_table
+    if suite.inputs.samples != table.samples:
+        table = window_table(context.source, suite.inputs.samples)
     morphology = rhythm = None
     if "morphology" in streams:
         morphology = fit_morphology(
-            context.source, context.source_table, fold, suite.features, suite.base_seed, suite.budget.lead_dropout,
-            context.cache,
-        )  # fmt: skip
+            context.source, table, fold, suite.features, suite.base_seed, suite.budget.lead_dropout, context.cache
+        )
     if "rhythm" in streams:
-        rhythm = fit_rhythm(context.source, fold)
-    rows = context.source_table.of_records(fold.train)
+        rhythm = fit_rhythm(context.source, fold, suite.inputs, context.cache)
+    rows = table.of_records(fold.train)
     source = window_source(
         context.source,
-        context.source_table,
+        table,
         rows,
         streams,
         morphology,
@@ -182,11 +198,14 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         suite.inputs,
         augmented=True,
     )
-    y, weight = window_labels(context.truth, context.source_table, rows, fold.trained)
+    y, weight = window_labels(context.truth, table, rows, fold.trained)
+    classes = len(context.truth.space.classes)
     shape = InputShape(
+        samples=table.samples,
         components=morphology.components if morphology else (),
-        rhythm=len(RHYTHM_NAMES) if rhythm else 0,
-        classes=len(context.truth.space.classes),
+        rhythm=len(rhythm.mean) if rhythm else 0,
+        # attention over a segment's windows: the network also says how much each counts, for each class
+        classes=2 * classes if suite.budget.pooling == "attention" else classes,
     )
     seed = (suite.base_seed, cell.seed, cell.fold)
     start_peak()
@@ -273,8 +292,14 @@ def probabilities(
         If what it says of a window depends on the other windows, on their order or on what it was shown before: so
         would a model that reads the statistics of a target, or the order of its files.
     """
+    if model.shape.samples != table.samples:
+        whole = window_table(data, model.shape.samples)
+        segments, of_segment = np.unique(table.at[rows], return_inverse=True)
+        return probabilities(model, data, whole, whole.of_segments(segments), cache, device)[of_segment]
     source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache, model.inputs)
     some = np.linspace(len(rows) - 1, 0, min(ALONE, len(rows))).astype(int)
+    if model.attention:  # a segment's windows are read together
+        some = np.flatnonzero(np.isin(table.at[rows], table.at[rows[some]]))[::-1]
     alone = _predict(model, copy.deepcopy(model.fitted), dataclasses.replace(source, rows=source.rows[some]), device)
     p = _predict(model, model.fitted, source, device)
     if p.shape != (len(rows), len(model.classes)):
@@ -295,7 +320,7 @@ def _predict(model: FoldModel, fitted: Any, source: WindowSource, device: str) -
     if model.spec.kind == "network":
         from ecg_ramba.harness.train import predict_network
 
-        p = predict_network(fitted.to(device), source, device, model.facts["precision"])
+        p = predict_network(fitted.to(device), source, device, model.facts["precision"], attention=model.attention)
     else:
         p = fitted.predict_proba(source.windows(np.arange(len(source)), np.zeros(len(source), dtype=bool)))
     p = np.asarray(p, dtype=np.float32)
@@ -304,8 +329,10 @@ def _predict(model: FoldModel, fitted: Any, source: WindowSource, device: str) -
     return p
 
 
-def prediction_frame(model: FoldModel, data, table, rows, context: Context, cell: Cell) -> pd.DataFrame:
-    """Window probabilities in the form of windows.parquet."""
+def prediction_frame(
+    model: FoldModel, data, table, rows, context: Context, cell: Cell, space: LabelSpace
+) -> pd.DataFrame:
+    """Window probabilities in the form of windows.parquet, in the classes of ``space``."""
     p = probabilities(model, data, table, rows, context.cache, context.suite.device)
     frame = pd.DataFrame(
         {
@@ -317,4 +344,13 @@ def prediction_frame(model: FoldModel, data, table, rows, context: Context, cell
             "seed": np.int16(cell.seed),
         }
     )
-    return pd.concat([frame, pd.DataFrame(p, columns=list(model.classes))], axis=1)
+    return pd.concat([frame, pd.DataFrame(merged(p, model.classes, space), columns=list(space.classes))], axis=1)
+
+
+def merged(p: np.ndarray, classes: tuple[str, ...], space: LabelSpace) -> np.ndarray:
+    """Probabilities (n, classes) in the classes of a coarser label space: of those that count as one, the largest.
+
+    NaN, where a model was not trained on a class, gives way to the others' probability.
+    """
+    columns = [[i for i, name in enumerate(classes) if c in space.merge({name})] for c in space.classes]
+    return np.stack([np.fmax.reduce(p[:, of], axis=1) for of in columns], axis=1)

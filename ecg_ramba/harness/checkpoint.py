@@ -56,6 +56,11 @@ class FoldModel:
         """The inputs it reads."""
         return self.spec.streams(self.config)
 
+    @property
+    def attention(self) -> bool:
+        """Whether it weighs a segment's windows against each other: it then has two outputs a class."""
+        return self.shape.classes == 2 * len(self.classes)
+
     def weights(self) -> dict[str, np.ndarray]:
         """Weights or fitted arrays by name."""
         if self.spec.kind == "estimator":

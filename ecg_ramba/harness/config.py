@@ -10,10 +10,13 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.features.transform import FeatureConfig
 from ecg_ramba.models import PROFILES, model_spec
-from ecg_ramba.signal import SignalConfig
+from ecg_ramba.signal import SEGMENT, WINDOW, SignalConfig
 
-SETTABLE = ("features", "budget", "inputs")
-"""Parts of a suite's configuration that a single variant may change: none of them changes what is split or scored."""
+SETTABLE = ("signal", "features", "budget", "inputs")
+"""Parts of a suite's configuration that a single variant may change, besides the labels that it is trained with: none
+of them changes what is split or scored."""
+
+TRAINED_POOLINGS = ("window", "power", "max", "geometric", "attention")
 
 DEFAULT_SOURCE = "chapman"
 DEFAULT_TARGETS = ("cpsc2021", "ptbxl", "georgia")
@@ -27,7 +30,9 @@ class Budget:
 
     Batch size is ``min(max_batch, windows / 16)``; epochs are raised until there are at least ``min_steps`` steps.
     The loss is binary cross-entropy up to ``switch`` of the epochs, then the asymmetric loss (Ridnik et al. 2021).
-    ``lead_dropout`` is the chance that a training window loses V1-V6.
+    ``lead_dropout`` is the chance that a training window loses V1-V6. ``pooling``: the loss is taken of each
+    window, or of a segment's windows pooled (``harness.segments``): power (Q = 3), max, geometric, attention.
+    ``decay_all``: weight decay on the parameters of the state space as well, as in the published release.
     """
 
     epochs: int = 20
@@ -45,23 +50,33 @@ class Budget:
     probability_shift: float = 0.05
     class_weights: bool = False
     lead_dropout: float = 0.5
+    pooling: str = "window"
+    decay_all: bool = False
+
+    def __post_init__(self):
+        if self.pooling not in TRAINED_POOLINGS:
+            raise UserError(f"budget.pooling is one of {', '.join(TRAINED_POOLINGS)}, not {self.pooling!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
     """What stands in the streams: the recording's own figures, some of them, or placebos (``harness.placebo``).
 
-    ``rhythm``: ``own``; ``others``: heart-rate variability of other subjects of the same part of the same data set; or
-    ``rate``: of the own figures the heart rate alone, all others not measurable.
-    ``morphology``: ``own``, or ``noise`` of the same moments.
+    ``rhythm``: ``own``; ``others``: heart-rate variability of other subjects of the same part of the same data set;
+    ``rate``: of the own figures the heart rate alone, all others not measurable; or ``slots``: the published release's
+    36 (``features.release``). ``morphology``: ``own``, or ``noise`` of the same moments. ``samples``: what a model
+    reads at a time, windows of 2500 samples or whole segments of 5000, whose figure is then that of each window.
     """
 
     rhythm: str = "own"
     morphology: str = "own"
+    samples: int = WINDOW
 
     def __post_init__(self):
-        if self.rhythm not in ("own", "others", "rate"):
-            raise UserError(f"inputs.rhythm is own, others or rate, not {self.rhythm!r}")
+        if self.rhythm not in ("own", "others", "rate", "slots"):
+            raise UserError(f"inputs.rhythm is own, others, rate or slots, not {self.rhythm!r}")
+        if self.samples not in (WINDOW, SEGMENT):
+            raise UserError(f"inputs.samples is {WINDOW} or {SEGMENT}, not {self.samples!r}")
         if self.morphology not in ("own", "noise"):
             raise UserError(f"inputs.morphology is own or noise, not {self.morphology!r}")
 
@@ -81,7 +96,8 @@ class Variant:
     changes : mapping
         Fields of the model's configuration that differ from its profile.
     settings : mapping
-        What else differs from the suite's: ``part.field`` -> value, with a part of :data:`SETTABLE`.
+        What else differs from the suite's: ``part.field`` -> value, with a part of :data:`SETTABLE`; or
+        ``label_space``, the labels it is trained with (what it says is merged into the suite's).
     pooling : Pooling
         How its windows become records.
     windows_of : str
@@ -173,10 +189,15 @@ class SuiteConfig:
         UserError
             For a setting that there is not, or that a single variant may not change.
         """
-        parts = {}
+        parts, label_space = {}, settings.get("label_space", self.label_space)
         for name, value in settings.items():
+            if name == "label_space":
+                continue
             part, _, setting = name.partition(".")
             if part not in SETTABLE or setting not in {f.name for f in dataclasses.fields(getattr(self, part))}:
-                raise UserError(f"a variant cannot set {name!r}; its settings are fields of {', '.join(SETTABLE)}")
+                raise UserError(
+                    f"a variant cannot set {name!r}; its settings are label_space and fields of {', '.join(SETTABLE)}"
+                )
             parts.setdefault(part, {})[setting] = value
-        return dataclasses.replace(self, **{k: dataclasses.replace(getattr(self, k), **v) for k, v in parts.items()})
+        changed = {k: dataclasses.replace(getattr(self, k), **v) for k, v in parts.items()}
+        return dataclasses.replace(self, label_space=label_space, **changed)

@@ -1,21 +1,23 @@
 """A fold's features: transforms fitted on its training part alone; tokens cached by data and transform digest."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ecg_ramba.data.store import Prepared
+from ecg_ramba.features.release import SLOTS, RandomKernels, rhythm_slots
 from ecg_ramba.features.rhythm import RHYTHM_NAMES
+from ecg_ramba.features.transform import BATCH as PROJECTED
 from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
 from ecg_ramba.files import building, is_complete
 from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.harness.folds import Fold
-from ecg_ramba.harness.inputs import WindowSource, WindowTable
+from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
 from ecg_ramba.harness.placebo import noise_tokens, other_subjects
 from ecg_ramba.keys import digest, seed_for
-from ecg_ramba.signal import WindowView, without_precordial
+from ecg_ramba.signal import SEGMENT, WindowView, without_precordial
 
 FEATURE_VERSION = 1
 HEART_RATE = RHYTHM_NAMES.index("mean_hr")
@@ -32,30 +34,59 @@ def fit_morphology(
     lead_dropout: float,
     cache: Path,
 ) -> MorphologyTransform:
-    """MiniRocket biases and PCA of a fold's training windows, V1-V6 dropped at random as in training; cached."""
-    key = digest(["morphology", FEATURE_VERSION, fold.digest, config, base_seed, fold.number, lead_dropout])
-    folder = cache / "transforms" / key[:24]
+    """Kernels and components of a fold's training windows, V1-V6 dropped at random as in training; cached."""
+    table = _as_read(source, table, config)
+    asked = [fold.digest, config, base_seed, fold.number, lead_dropout, table.samples]
+    folder = cache / "transforms" / digest(["morphology", FEATURE_VERSION, *asked])[:24]
     if not is_complete(folder):
-        rows = table.of_records(fold.train)
-        fitted = MorphologyTransform.fit(
-            WindowView(source.segments, table.at[rows], table.start[rows]),
-            n_records=len(fold.train),
-            seed=seed_for(base_seed, fold.number, "minirocket"),
-            config=dataclasses.replace(config, drop_precordial=lead_dropout),
-        )
+        rows, n_records = table.of_records(fold.train), len(fold.train)
+        seed = seed_for(base_seed, fold.number, "minirocket")
+        config = dataclasses.replace(config, drop_precordial=lead_dropout)
+        if config.kernels == "random":
+            whole, limb = (random_features(source, table, limb, cache)[rows] for limb in (False, True))
+            fitted = MorphologyTransform.fit_features(RandomKernels(), whole, limb, n_records, seed, config)
+        else:
+            view = WindowView(source.segments, table.at[rows], table.start[rows], table.samples)
+            fitted = MorphologyTransform.fit(view, n_records, seed, config)
         with building(folder) as temporary:
             np.savez(temporary / "state.npz", **fitted.state())
     with np.load(folder / "state.npz", allow_pickle=False) as state:
         return MorphologyTransform.from_state(dict(state))
 
 
-def fit_rhythm(source: Prepared, fold: Fold) -> RhythmTransform:
-    """Mean and spread of each HRV figure over the segments of the fold's training part."""
+def _as_read(data: Prepared, table: WindowTable, config: FeatureConfig) -> WindowTable:
+    """The windows that the kernels read: those of the model, or whole segments for kernels that want these."""
+    return window_table(data, SEGMENT) if config.samples == SEGMENT != table.samples else table
+
+
+def fit_rhythm(source: Prepared, fold: Fold, inputs: InputConfig, cache: Path) -> RhythmTransform:
+    """Mean and spread of each figure over the segments of the fold's training part."""
     records = source.records.iloc[fold.train]
     at = np.concatenate(
         [np.arange(a, a + n) for a, n in zip(records["first_segment"], records["n_segments"], strict=True)]
     )
-    return RhythmTransform.fit(source.rhythm[at])
+    return RhythmTransform.fit(rhythm_figures(source, inputs, cache)[at])
+
+
+def rhythm_figures(data: Prepared, inputs: InputConfig, cache: Path | None) -> np.ndarray:
+    """Heart-rate variability (segments, R), or the release's slots (segments, 36), by row of the store."""
+    if inputs.rhythm != "slots":
+        return data.rhythm
+    at = window_table(data, SEGMENT).at
+
+    def computed() -> np.ndarray:
+        out = np.full((len(data.valid), SLOTS), np.nan)
+        for row in at:
+            out[row] = rhythm_slots(data.segments[row], data.leads[row], int(data.valid[row]))
+        return out
+
+    if cache is None:
+        return computed()
+    folder = cache / "slots" / digest([FEATURE_VERSION, data.digest])[:24]
+    if not is_complete(folder):
+        with building(folder) as temporary:
+            np.save(temporary / "slots.npy", computed())
+    return np.load(folder / "slots.npy")
 
 
 def morphology_tokens(
@@ -65,28 +96,51 @@ def morphology_tokens(
 
     Computed a batch at a time; memory-mapped from the cache where there is one.
     """
+    shape = (len(table), len(transform.components), max(transform.components))
+    asked = [transform.digest, data.digest, limb, table.samples]
+    return _stored("tokens", asked, shape, lambda: _token_batches(data, table, transform, limb, cache), cache)
+
+
+def random_features(data: Prepared, table: WindowTable, limb: bool, cache: Path | None) -> np.ndarray:
+    """Features (segments, 20000) float32 of the release's kernels: the same for all folds; see morphology_tokens."""
+    rocket = RandomKernels()
+    asked = ["random", data.digest, limb, table.samples]
+    batches = lambda: (rocket.transform(signal) for signal in _signal_batches(data, table, limb))  # noqa: E731
+    return _stored("features", asked, (len(table), rocket.features), batches, cache)
+
+
+def _stored(kind: str, asked: list, shape: tuple[int, ...], batches: Callable, cache: Path | None) -> np.ndarray:
+    """Rows float32 that come in batches, memory-mapped from the cache; in memory without one."""
     if cache is None:
-        return np.concatenate(list(_token_batches(data, table, transform, limb)))
-    key = digest([FEATURE_VERSION, transform.digest, data.digest, limb])
-    folder = cache / "tokens" / key[:24]
+        return np.concatenate(list(batches()))
+    folder = cache / kind / digest([FEATURE_VERSION, *asked])[:24]
     if not is_complete(folder, check_bytes=False):
         with building(folder) as temporary:
-            shape = (len(table), len(transform.components), max(transform.components))
-            out = np.lib.format.open_memmap(temporary / "tokens.npy", mode="w+", dtype="<f4", shape=shape)
+            out = np.lib.format.open_memmap(temporary / "rows.npy", mode="w+", dtype="<f4", shape=shape)
             at = 0
-            for part in _token_batches(data, table, transform, limb):
+            for part in batches():
                 out[at : at + len(part)] = part
                 at += len(part)
             out.flush()
             del out
-    return np.load(folder / "tokens.npy", mmap_mode="r")
+    return np.load(folder / "rows.npy", mmap_mode="r")
 
 
-def _token_batches(data, table, transform, limb) -> Iterator[np.ndarray]:
-    view = WindowView(data.segments, table.at, table.start)
+def _signal_batches(data: Prepared, table: WindowTable, limb: bool) -> Iterator[np.ndarray]:
+    view = WindowView(data.segments, table.at, table.start, table.samples)
     for i in range(0, len(table), BATCH):
         signal = view[i : i + BATCH]
-        yield transform.transform(without_precordial(signal) if limb else signal)
+        yield without_precordial(signal) if limb else signal
+
+
+def _token_batches(data, table, transform, limb, cache) -> Iterator[np.ndarray]:
+    if isinstance(transform.rocket, RandomKernels):
+        features = random_features(data, table, limb, cache)
+        for i in range(0, len(features), PROJECTED):
+            yield transform.project(features[i : i + PROJECTED])
+        return
+    for signal in _signal_batches(data, table, limb):
+        yield transform.transform(signal)
 
 
 def window_source(
@@ -106,15 +160,19 @@ def window_source(
     """
     fields = {}
     if "morphology" in streams:
+        read = table
+        if inputs.morphology == "own" and morphology.rocket.samples != table.samples:
+            read = window_table(data, morphology.rocket.samples)
+            fields["morphology_row"] = read.of_segments(table.at)
         names = ("morphology", "morphology_limb")[: 2 if augmented else 1]
         for limb, name in enumerate(names):
             if inputs.morphology == "noise":
                 rng = np.random.default_rng(seed_for("placebo", name, data.name))
                 fields[name] = _noise(len(table), rows, morphology.components, rng)
             else:
-                fields[name] = morphology_tokens(data, table, morphology, bool(limb), cache)
+                fields[name] = morphology_tokens(data, read, morphology, bool(limb), cache)
     if "rhythm" in streams:
-        raw = data.rhythm
+        raw = rhythm_figures(data, inputs, cache)
         if inputs.rhythm == "others":
             raw = _of_other_subjects(data, table, rows)
         elif inputs.rhythm == "rate":

@@ -54,13 +54,24 @@ def make_source_folds(
     return truth, number, made
 
 
-def training_part(source: Prepared, truth: Truth, train: np.ndarray, held_out: np.ndarray, number: int) -> Fold:
-    """One fold from its rows; ``held_out`` may be an inner validation part."""
+def training_part(
+    source: Prepared,
+    truth: Truth,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    number: int,
+    trained: np.ndarray | None = None,
+) -> Fold:
+    """One fold from its rows; ``held_out`` may be an inner validation part.
+
+    ``trained``: the classes to train, where something else than their number of subjects decides.
+    """
     groups = groups_of(source.records)[train]
     y, known = truth.y[train], truth.known[train]
     subjects = positive_subjects(y, known, groups)
     negatives = positive_subjects(known & ~y, known, groups)
-    trained = (subjects >= MIN_SUBJECTS) & (negatives >= MIN_SUBJECTS)
+    if trained is None:
+        trained = (subjects >= MIN_SUBJECTS) & (negatives >= MIN_SUBJECTS)
     key = digest([records_digest(source.records.iloc[train]), array_digest(y, known, trained), truth.space.name])
     return Fold(number, train, held_out, trained, subjects, key)
 

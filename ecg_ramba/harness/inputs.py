@@ -10,7 +10,7 @@ import numpy as np
 from ecg_ramba.data.leads import PRECORDIAL
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.models import Batch, Windows
-from ecg_ramba.signal import WINDOW, WindowView, window_starts
+from ecg_ramba.signal import SEGMENT, WINDOW, WindowView, window_starts
 
 if TYPE_CHECKING:
     import torch
@@ -21,13 +21,14 @@ class WindowTable:
     """Where each window of a data set lies; all arrays (N,) int.
 
     ``record``: row of the recordings' table; ``at``: row of the store's arrays; ``segment``: number within its
-    recording; ``start``: first sample within the segment.
+    recording; ``start``: first sample within the segment. ``samples``: length of each of them.
     """
 
     record: np.ndarray
     at: np.ndarray
     segment: np.ndarray
     start: np.ndarray
+    samples: int = WINDOW
 
     def __len__(self) -> int:
         return len(self.at)
@@ -38,16 +39,30 @@ class WindowTable:
         chosen[rows] = True
         return np.flatnonzero(chosen[self.record])
 
+    def of_segments(self, at: np.ndarray) -> np.ndarray:
+        """For rows of the store the row of this table, where it has one window a segment."""
+        place = np.full(self.at.max(initial=-1) + 1, -1)
+        place[self.at] = np.arange(len(self))
+        return place[at]
 
-def window_table(data: Prepared) -> WindowTable:
-    """All windows of a data set that are at least half inside their recording."""
+
+def window_table(data: Prepared, samples: int = WINDOW) -> WindowTable:
+    """All windows of a data set that are at least half inside their recording; or each segment whole, for 5000 samples.
+
+    Raises
+    ------
+    ValueError
+        For any other length.
+    """
+    if samples not in (WINDOW, SEGMENT):
+        raise ValueError(f"windows of {samples} samples: there are {WINDOW} (a window) and {SEGMENT} (a segment)")
     rows = [
         (i, first + s, s, start)
         for i, (first, n) in enumerate(zip(data.records["first_segment"], data.records["n_segments"], strict=True))
         for s in range(n)
-        for start in window_starts(int(data.valid[first + s]))
+        for start in (window_starts(int(data.valid[first + s])) if samples == WINDOW else (0,))
     ]
-    return WindowTable(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+    return WindowTable(*np.array(rows, dtype=np.int64).reshape(-1, 4).T, samples)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,7 @@ class WindowSource:
 
     ``morphology`` and ``morphology_limb`` are (all windows, groups, components), with all leads and without V1-V6;
     ``rhythm`` and ``rhythm_valid`` are (segments, R), by row of the store; ``rows`` selects windows of ``table``.
+    ``morphology_row``: for each window its row of the morphology arrays, where windows share one; None: its own number.
     """
 
     data: Prepared
@@ -66,6 +82,7 @@ class WindowSource:
     morphology_limb: np.ndarray | None = None
     rhythm: np.ndarray | None = None
     rhythm_valid: np.ndarray | None = None
+    morphology_row: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,10 +96,10 @@ class WindowSource:
         fields = {"leads": leads}
         if "signal" in self.streams:
             inside = self.data.valid[at] - self.table.start[rows]
-            signal = WindowView(self.data.segments, at, self.table.start[rows])[:]
+            signal = WindowView(self.data.segments, at, self.table.start[rows], self.table.samples)[:]
             signal[limb, PRECORDIAL] = 0
             fields["signal"] = signal
-            fields["valid"] = np.arange(WINDOW) < inside[:, None]
+            fields["valid"] = np.arange(self.table.samples) < inside[:, None]
         if "morphology" in self.streams:
             fields["morphology"] = self._morphology(rows, limb)
         if "rhythm" in self.streams:
@@ -90,6 +107,8 @@ class WindowSource:
         return Windows(**fields)
 
     def _morphology(self, rows: np.ndarray, limb: np.ndarray) -> np.ndarray:
+        if self.morphology_row is not None:
+            rows = self.morphology_row[rows]
         tokens = np.asarray(self.morphology[rows], dtype=np.float32)
         if limb.any():
             tokens[limb] = self.morphology_limb[rows[limb]]

@@ -3,7 +3,7 @@
 Everything finished is kept under its content key, so the same command again does only what is missing.
 """
 
-import os
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,96 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from ecg_ramba import __version__
-from ecg_ramba.data.labels import label_space
-from ecg_ramba.data.registry import dataset, locate
-from ecg_ramba.data.store import Prepared, prepare
-from ecg_ramba.data.synthetic import cohort_dir
+from ecg_ramba.data.store import Prepared
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.files import check_writable, explained, sha256_file
-from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
+from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell, view_key
 from ecg_ramba.harness.config import SuiteConfig, Variant
+from ecg_ramba.harness.contexts import cache_dir, load_named, make_context, make_views
 from ecg_ramba.harness.executor import run_jobs
-from ecg_ramba.harness.features import fit_morphology, morphology_tokens
-from ecg_ramba.harness.folds import make_source_folds
-from ecg_ramba.harness.inputs import window_table
+from ecg_ramba.harness.features import fit_morphology, morphology_tokens, random_features
+from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.outputs import SuiteResult, write_suite, write_truth, write_variants
 from ecg_ramba.harness.progress import Progress
-from ecg_ramba.harness.splits import describe, overlap_with_source
+from ecg_ramba.harness.splits import describe
 from ecg_ramba.harness.variants import REFERENCE
-from ecg_ramba.keys import digest, plain, seed_for
+from ecg_ramba.keys import digest, plain
 from ecg_ramba.models import model_spec
-from ecg_ramba.signal import SignalConfig
-
-
-def cache_dir(out: Path) -> Path:
-    """Where prepared data and features are kept: ``ECG_RAMBA_CACHE``, or a folder beside the results."""
-    place = os.environ.get("ECG_RAMBA_CACHE")
-    return Path(place) if place else out / "cache"
-
-
-def load_named(
-    names: Sequence[str], data_dir: Path | None, cache: Path, signal: SignalConfig, workers: int, progress: Progress
-) -> list[Prepared]:
-    """Data sets by name, prepared; without a data folder the synthetic cohort is made and used."""
-    known = {name: dataset(name) for name in names}
-    if len(known) < len(names):
-        raise UserError(f"a data set is named twice among {', '.join(names)}; name each once")
-    folders = {}
-    real = [n for n in names if not known[n].synthetic]
-    if real:
-        if data_dir is None:
-            raise UserError(f"{', '.join(real)}: say where the recordings are with --data DIR")
-        folders |= locate(data_dir, real)
-    made = [n for n in names if known[n].synthetic]
-    if made:
-        folders |= locate(data_dir if data_dir and not real else cohort_dir(cache), made)
-    prepared = []
-    for name in names:
-        with progress.stage(f"prepare {name}", unit="recordings") as report:
-            prepared.append(prepare(known[name], folders[name], cache, signal, workers, report))
-        if refused := prepared[-1].refused:
-            first = f"{refused[0]['file']}: {refused[0]['cause']}"
-            progress.say(f"{name}: {len(refused)} recordings refused and left out, the first: {first}")
-    return prepared
-
-
-def make_context(config: SuiteConfig, data: list[Prepared], out: Path) -> tuple[Context, dict]:
-    """Splits, labels and cleared targets; with what was left out, counted.
-
-    Returns
-    -------
-    context : Context
-    counts : dict
-        Data set -> {"unlabelled": n, "removed_overlap": n}.
-    """
-    space = label_space(config.label_space)
-    counts, cleared = {}, []
-    for place, d in enumerate(data):
-        labelled = d.records["labelled"].to_numpy()
-        keep = labelled.copy()
-        if place:
-            keep &= ~overlap_with_source(d.records, data[0].records)
-        counts[d.name] = {"unlabelled": int((~labelled).sum()), "removed_overlap": int((labelled & ~keep).sum())}
-        if not keep.any():
-            raise UserError(
-                f"{d.name}: no recording is left (unlabelled, or all overlap with the source {data[0].name})"
-            )
-        cleared.append(d.subset(np.flatnonzero(keep)))
-    source, *targets = cleared
-    seed = seed_for(config.base_seed, source.name, "folds")
-    truth, number, folds = make_source_folds(source, space, config.folds, seed)
-    context = Context(
-        suite=config,
-        source=source,
-        source_table=window_table(source),
-        targets=tuple(targets),
-        target_tables=tuple(window_table(t) for t in targets),
-        truth=truth,
-        folds=tuple(folds),
-        out=out,
-        cache=cache_dir(out),
-    )
-    return context, counts | {"": {"fold": number.tolist()}}
+from ecg_ramba.signal import SEGMENT
 
 
 def suite_key(context: Context, variants: Sequence[Variant]) -> str:
@@ -161,18 +87,37 @@ def plan_cells(config: SuiteConfig, variants: Sequence[Variant]) -> list[Cell]:
     ]
 
 
+def kernel_inputs(context: Context, suite: SuiteConfig) -> list[tuple[Prepared, WindowTable]]:
+    """What the morphology kernels read of the source and of each target: windows or whole segments."""
+    samples = SEGMENT if suite.features.samples == SEGMENT else suite.inputs.samples
+    data = (context.source, *context.targets)
+    tables = (context.source_table, *context.target_tables)
+    return [
+        (d, table if samples == table.samples else window_table(d, samples))
+        for d, table in zip(data, tables, strict=True)
+    ]
+
+
+def kernel_job(context: Context, job: tuple[Cell, int, bool]) -> None:
+    """Features of kernels that need no fit, of one data set, once for all folds (in a worker)."""
+    cell, place, limb = job
+    context = context.of(cell)
+    random_features(*kernel_inputs(context, context.suite)[place], limb, context.cache)
+
+
 def feature_job(context: Context, cell: Cell) -> float:
     """Fit the morphology transform of a cell's fold and compute its tokens everywhere (in a worker); seconds taken."""
     began = time.perf_counter()
-    suite, fold = context.of(cell).suite, cell.fold
+    context = context.of(cell)
+    suite, fold = context.suite, cell.fold
+    source, *targets = kernel_inputs(context, suite)
     transform = fit_morphology(
-        context.source, context.source_table, context.folds[fold - 1], suite.features, suite.base_seed,
-        suite.budget.lead_dropout, context.cache,
-    )  # fmt: skip
+        *source, context.folds[fold - 1], suite.features, suite.base_seed, suite.budget.lead_dropout, context.cache
+    )
     for limb in (False, True):
-        morphology_tokens(context.source, context.source_table, transform, limb, context.cache)
-    for data, table in zip(context.targets, context.target_tables, strict=True):
-        morphology_tokens(data, table, transform, False, context.cache)
+        morphology_tokens(*source, transform, limb, context.cache)
+    for target in targets:
+        morphology_tokens(*target, transform, False, context.cache)
     return time.perf_counter() - began
 
 
@@ -220,8 +165,13 @@ def run_suite(
         f"suite {key[:16]}: {len(cells)} cells on {context.source.name} ({describe(np.array(counts['']['fold']))})"
     )
     write_truth(context, counts, folder)
+    views, failures = make_views(context, cells, data_dir, workers, progress)
+    context = dataclasses.replace(context, views=views)
+    result = SuiteResult(folder, key, context, list(variants), failures=failures)
+    for name, reason in failures.items():
+        progress.say(f"failed: {name}: {reason}")
+    cells = [cell for cell in cells if cell.variant not in failures]
     _features(context, cells, workers, progress)
-    result = SuiteResult(folder, key, context, list(variants))
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)
@@ -236,16 +186,27 @@ def _features(context: Context, cells: list[Cell], workers: int, progress: Progr
     for cell in cells:
         if "morphology" in model_spec(cell.model).streams(cell.config):
             suite = context.of(cell).suite
-            wanted.setdefault(digest([suite.features, suite.budget.lead_dropout, cell.fold]), cell)
+            asked = [view_key(suite), suite.features, suite.budget.lead_dropout, suite.inputs.samples, cell.fold]
+            wanted.setdefault(digest(asked), cell)
     if not wanted:
         return
     jobs = list(wanted.values())
-    with progress.stage("features", unit="folds") as report:
-        for done, outcome in enumerate(run_jobs(feature_job, context, jobs, workers), 1):
-            if outcome.reason:
-                fold = jobs[outcome.index].fold
-                raise UserError(f"features of fold {fold} failed: {outcome.reason}\n{outcome.traceback}")
-            report(done, len(jobs))
+    unfitted = {
+        view_key(suite): cell for cell in jobs if (suite := context.of(cell).suite).features.kernels == "random"
+    }
+    places = [(0, True), *((place, False) for place in range(1 + len(context.targets)))]
+    parts = [(cell, *place) for cell in unfitted.values() for place in places]
+    for stage, unit, function, todo in (
+        ("random kernels", "data sets", kernel_job, parts),
+        ("features", "folds", feature_job, jobs),
+    ):
+        if not todo:
+            continue
+        with progress.stage(stage, unit=unit) as report:
+            for done, outcome in enumerate(run_jobs(function, context, todo, workers), 1):
+                if outcome.reason:
+                    raise UserError(f"{stage} failed: {outcome.reason}\n{outcome.traceback}")
+                report(done, len(todo))
 
 
 def _run_cells(context: Context, cells: list[Cell], workers: int, progress: Progress, result: SuiteResult) -> None:

@@ -15,6 +15,7 @@ from ecg_ramba.harness.config import Budget
 from ecg_ramba.harness.ema import WeightAverage
 from ecg_ramba.harness.inputs import WindowSource, to_batch
 from ecg_ramba.harness.loss import class_weight, masked_asymmetric, masked_bce
+from ecg_ramba.harness.segments import SegmentIndex, pool_logits
 from ecg_ramba.keys import seed_for
 
 
@@ -42,6 +43,13 @@ def schedule(windows: int, budget: Budget) -> Schedule:
     return Schedule(batch, max(budget.epochs, math.ceil(budget.min_steps / per_epoch)), per_epoch)
 
 
+def segment_schedule(segments: int, windows: int, budget: Budget) -> Schedule:
+    """As many steps as of single windows, as far as whole segments allow."""
+    batch = max(1, round(schedule(windows, budget).batch * segments / windows))
+    per_epoch = segments // batch
+    return Schedule(batch, max(budget.epochs, math.ceil(budget.min_steps / per_epoch)), per_epoch)
+
+
 def batches(
     windows: int, plan: Schedule, seed: int, lead_dropout: float
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -55,11 +63,11 @@ def batches(
             yield epoch, rows, limb[rows]
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
+def parameter_groups(module: nn.Module, weight_decay: float, decay_all: bool = False) -> list[dict]:
     """AdamW groups: no decay on parameters that ask for none (A_log, D, dt_bias of a selective state space)."""
     decay, none = [], []
     for p in module.parameters():
-        (none if getattr(p, "_no_weight_decay", False) else decay).append(p)
+        (none if getattr(p, "_no_weight_decay", False) and not decay_all else decay).append(p)
     return [{"params": decay, "weight_decay": weight_decay}, {"params": none, "weight_decay": 0.0}]
 
 
@@ -112,6 +120,9 @@ def train_network(
 ) -> tuple[nn.Module, TrainingLog]:
     """Train a network and return it with its EMA weights.
 
+    Where the budget asks for a pooling, a step takes whole segments and the loss is that of each segment's pooled
+    windows, under the first one's label: as many steps of as many windows.
+
     Parameters
     ----------
     build : callable
@@ -133,19 +144,23 @@ def train_network(
         If the loss stops being finite.
     """
     began = time.perf_counter()
-    plan = schedule(len(source), budget)
+    index = None
+    if budget.pooling != "window":
+        index = SegmentIndex.of(source.table.at[source.rows])
+        y, weight = (a[index.order[index.first]] for a in (y, weight))
+    plan = segment_schedule(len(index), len(source), budget) if index else schedule(len(source), budget)
     log = TrainingLog(schedule={"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps})
     with reproducible(seed_for(*seed, "weights")):
         network = build().to(device).train()
         average = WeightAverage(network, budget.ema_decay)
         optimiser = torch.optim.AdamW(
-            parameter_groups(network, budget.weight_decay), lr=budget.learning_rate, fused=True
+            parameter_groups(network, budget.weight_decay, budget.decay_all), lr=budget.learning_rate, fused=True
         )
         labels, weights = torch.from_numpy(y).to(device), torch.from_numpy(weight).to(device)
         positive = class_weight(labels, weights) if budget.class_weights else None
         criterion = _criterion(budget, positive)
         total, epoch_seen = 0.0, 0
-        rows_limb = batches(len(source), plan, seed_for(*seed, "batches"), budget.lead_dropout)
+        rows_limb = batches(len(y), plan, seed_for(*seed, "batches"), budget.lead_dropout)
         for step, (epoch, rows, limb) in enumerate(rows_limb):
             if epoch != epoch_seen:
                 log.loss.append(total / plan.steps_per_epoch)
@@ -153,12 +168,18 @@ def train_network(
             rate = learning_rate(step, plan.steps, budget)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            batch = to_batch(source.windows(rows, limb), device)
             chosen = torch.from_numpy(rows).to(device)
+            if index:
+                rows, segment = index.windows(rows)
+                limb = limb[segment]
+            batch = to_batch(source.windows(rows, limb), device)
             optimiser.zero_grad(set_to_none=True)
             with autocast(device, precision):
                 logits = network(batch)
-            loss = criterion(logits.float(), labels[chosen], weights[chosen], epoch / plan.epochs)
+            logits = logits.float()
+            if index:
+                logits = pool_logits(logits, segment, budget.pooling)
+            loss = criterion(logits, labels[chosen], weights[chosen], epoch / plan.epochs)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), budget.clip_norm)
             optimiser.step()
@@ -175,9 +196,9 @@ def train_network(
                 log.learning_rate.append(rate)
         log.loss.append(total / plan.steps_per_epoch)
     network.eval()
-    log.final_loss_raw = _loss_on(network, source, y, weight, device)
+    log.final_loss_raw = _loss_on(network, source, labels, weights, index, budget.pooling)
     average.copy_to(network)
-    log.final_loss_ema = _loss_on(network, source, y, weight, device)
+    log.final_loss_ema = _loss_on(network, source, labels, weights, index, budget.pooling)
     log.seconds = time.perf_counter() - began
     return network, log
 
@@ -208,22 +229,39 @@ def _criterion(budget: Budget, positive: Tensor | None) -> Callable[[Tensor, Ten
 
 @torch.inference_mode()
 def predict_network(
-    network: nn.Module, source: WindowSource, device: str = "cpu", precision: str = "fp32", batch: int = 256
+    network: nn.Module,
+    source: WindowSource,
+    device: str = "cpu",
+    precision: str = "fp32",
+    batch: int = 256,
+    attention: bool = False,
 ):
-    """Probabilities (windows, classes) float32 of a network in evaluation mode, leads as they are."""
+    """Probabilities (windows, classes) float32 of a network in evaluation mode, leads as they are.
+
+    With ``attention`` the network says of each window how much it counts within its segment; the segment's pooled
+    probability then stands at each of its windows.
+    """
     parts = []
     for i in range(0, len(source), batch):
         rows = np.arange(i, min(i + batch, len(source)))
         with autocast(device, precision):
             logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device))
-        parts.append(torch.sigmoid(logits.float()).cpu().numpy())
-    return np.concatenate(parts)
+        parts.append(logits.float().cpu())
+    logits = torch.cat(parts)
+    if attention:
+        index = SegmentIndex.of(source.table.at[source.rows])
+        rows, segment = index.windows(np.arange(len(index)))
+        pooled = pool_logits(logits[rows], segment, "attention")[segment]
+        logits = torch.empty_like(pooled).index_copy(0, torch.from_numpy(rows), pooled)
+    return torch.sigmoid(logits).numpy()
 
 
 @torch.inference_mode()
-def _loss_on(network, source, y, weight, device, most: int = 64) -> float:
-    """Binary cross-entropy on the first windows of the training part, all leads, in evaluation mode."""
-    rows = np.arange(min(most, len(source)))
-    logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device)).float()
-    labels, weights = (torch.from_numpy(a[rows]).to(device) for a in (y, weight))
-    return float(masked_bce(logits, labels, weights))
+def _loss_on(network, source, labels, weights, index: SegmentIndex | None, pooling: str, most: int = 64) -> float:
+    """Binary cross-entropy on the first windows (or segments) of the training part, all leads, in evaluation mode."""
+    rows = np.arange(min(most, len(labels)))
+    y, weight = labels[: len(rows)], weights[: len(rows)]
+    if index:
+        rows, segment = index.windows(rows)
+    logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), str(labels.device))).float()
+    return float(masked_bce(pool_logits(logits, segment, pooling) if index else logits, y, weight))

@@ -19,7 +19,7 @@ def rows():
 
 
 def fitted(rows, batch=40):
-    moments = GroupedMoments(GROUPS, rows.shape[1])
+    moments = GroupedMoments(GROUPS, rows.shape[1], len(rows))
     for i in range(0, len(rows), batch):
         moments.add(rows[i : i + batch])
     return moments
