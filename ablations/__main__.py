@@ -85,7 +85,7 @@ def run(options, argv: list[str]) -> int:
     names = [v.name for v in variants]
     if len(set(names)) < len(names):
         raise UserError("--predictions takes a name that a variant of this run has; choose another")
-    config = suite_config(options)
+    config, settings = suite_config(options), evaluation_config(options)
     if not options.no_tracking:
         check_tracking(options.tracking)
     progress = Progress()
@@ -93,7 +93,7 @@ def run(options, argv: list[str]) -> int:
     workers = options.workers or default_workers()
     result = run_suite(config, variants, options.data, options.out, workers, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:
-        evaluation = evaluate(result.folder, evaluation_config(options), progress=report)
+        evaluation = evaluate(result.folder, settings, progress=report)
     files = write_report(evaluation, result.folder)
     console = Console()
     print_summary(evaluation, console)

@@ -119,6 +119,7 @@ def _evaluate_command(commands) -> None:
     evaluate.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)"
     )
+    add_support_options(evaluate)
     evaluate.set_defaults(run=evaluate_command)
 
 
@@ -265,6 +266,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from ecg_ramba.harness.suite import cache_dir, load_named
     from ecg_ramba.harness.trained import evaluation_folder, load_models, training_facts
 
+    settings = evaluation_config(options)
     paths = _checkpoints(options.ckpt)
     models = load_models(paths)
     check_writable(options.out)
@@ -284,7 +286,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     command = f"ecg-ramba {command_line(options.argv)}"
     scored = data.pop(0) if home else None
     folder = evaluation_folder(models, scored, data, options.out, cache_dir(options.out), command)
-    evaluation = evaluate(folder)
+    evaluation = evaluate(folder, settings)
     files = write_report(evaluation, folder)
     console = Console()
     print_summary(evaluation, console)

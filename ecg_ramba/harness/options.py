@@ -71,19 +71,30 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_support_options(parser: argparse.ArgumentParser) -> None:
-    """Options for how well known a class must be to enter a macro average."""
-    support = parser.add_argument_group("macro averages")
+    """Options of the evaluation: how well known a class must be to enter a macro average, and a further score."""
+    support = parser.add_argument_group("evaluation")
     support.add_argument("--min-positives", type=positive, metavar="N", help="positives a class needs (default 30)")
     support.add_argument("--min-subjects", type=positive, metavar="N", help="positive subjects it needs (default 10)")
+    support.add_argument(
+        "--challenge-weights",
+        metavar="FILE",
+        help="PhysioNet 2021's weights.csv, for its challenge's score (none: without, as by default)",
+    )
 
 
 def evaluation_config(options: argparse.Namespace, base=None):
-    """The :class:`EvaluationConfig` that the options describe, on top of ``base``."""
+    """The :class:`EvaluationConfig` that the options describe, on top of ``base``; files it names are read once."""
     import dataclasses
 
+    from ecg_ramba.evaluation.challenge_weights import read_weights
     from ecg_ramba.evaluation.config import EvaluationConfig
 
     named = {k: getattr(options, k) for k in ("min_positives", "min_subjects")}
+    if options.challenge_weights == "none":
+        named |= {"challenge_weights": "", "challenge_sha256": ""}
+    elif options.challenge_weights:
+        path = Path(options.challenge_weights).absolute()
+        named |= {"challenge_weights": str(path), "challenge_sha256": read_weights(path).sha256}
     return dataclasses.replace(base or EvaluationConfig(), **{k: v for k, v in named.items() if v is not None})
 
 
