@@ -191,18 +191,25 @@ def data_synthesize(options: argparse.Namespace) -> int:
 
 
 def model_list(options: argparse.Namespace) -> int:
-    """List the registered models with their references."""
+    """List the registered models with their references; exit status 1 when one cannot be imported."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ecg_ramba.models import model_names, model_spec
 
+    failed = 0
     table = Table("name", "title", "kind", "reference")
     for name in model_names():
-        spec = model_spec(name)
-        table.add_row(spec.name, spec.title, spec.kind, spec.reference)
+        try:
+            spec = model_spec(name)
+        except UserError as error:
+            table.add_row(name, "", "failed", escape(str(error)))
+            failed = 1
+        else:
+            table.add_row(spec.name, spec.title, spec.kind, spec.reference)
     Console().print(table)
-    return 0
+    return failed
 
 
 def model_summary(options: argparse.Namespace) -> int:

@@ -4,11 +4,13 @@ Plain argparse: it starts at once and takes lists of names (``--target cpsc2021 
 """
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import PlugInWarning, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -171,7 +173,8 @@ def run_command(function: Callable[[], int | None]) -> int:
     from ecg_ramba.errors import LeakageError
 
     try:
-        return function() or 0
+        with _plain_warnings():
+            return function() or 0
     except LeakageError as error:
         print(f"error: leakage refused: {error}", file=sys.stderr)
         return 3
@@ -183,6 +186,24 @@ def run_command(function: Callable[[], int | None]) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show the warning of a plug-in that is left out as one line, once, without a place in the code."""
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message, category, *rest, **more):
+            if not issubclass(category, PlugInWarning):
+                otherwise(message, category, *rest, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                print(f"warning: {message}", file=sys.stderr)
+
+        warnings.showwarning = show
+        yield
 
 
 def command_line(argv: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from ecg_ramba.data.labels import label_space
 from ecg_ramba.data.registry import dataset, locate
 from ecg_ramba.data.store import Prepared, prepare
 from ecg_ramba.data.synthetic import cohort_dir
-from ecg_ramba.errors import LeakageError, UserError
+from ecg_ramba.errors import LeakageError, UserError, first_line
 from ecg_ramba.files import check_writable, explained, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
@@ -143,22 +143,43 @@ def check_search(context: Context, variants: Sequence[Variant]) -> None:
                 )
 
 
-def plan_cells(config: SuiteConfig, variants: Sequence[Variant]) -> list[Cell]:
-    """All cells of the trained variants; folds innermost, so that a variant is soon complete."""
-    return [
-        Cell(
-            variant=v.name,
-            model=v.model,
-            config=v.configuration(config.profile, searched(config, v.model, fold).get("config")),
-            fold=fold,
-            seed=seed,
-            settings=v.settings,
-        )
-        for v in variants
-        if v.trained
-        for seed in range(config.seeds)
-        for fold in range(1, config.folds + 1)
-    ]
+def plan_cells(context: Context, variants: Sequence[Variant]) -> tuple[list[Cell], dict[str, str]]:
+    """All cells of the trained variants; folds innermost, so that a variant is soon complete.
+
+    Returns
+    -------
+    cells : list of Cell
+    failures : dict of str to str
+        Variant -> why it has no cells: its model cannot be imported, or its settings do not fit.
+
+    Raises
+    ------
+    Exception
+        If the reference has none: nothing could be compared.
+    """
+    cells, failures = [], {}
+    for v in variants:
+        if not v.trained:
+            continue
+        try:
+            places = [(f, s) for s in range(context.suite.seeds) for f in range(1, context.suite.folds + 1)]
+            own = [_cell(context, v, fold, seed) for fold, seed in places]
+        except (Exception, SystemExit) as error:  # a plug-in's model may fail in any way
+            if v.name == REFERENCE:
+                raise
+            failures[v.name] = str(error) if isinstance(error, UserError) else first_line(error)
+        else:
+            cells += own
+    return cells, failures
+
+
+def _cell(context: Context, v: Variant, fold: int, seed: int) -> Cell:
+    """One cell, with everything looked up that its key is made of, so that what is wrong with it is found now."""
+    suite = context.suite
+    config = v.configuration(suite.profile, searched(suite, v.model, fold).get("config"))
+    cell = Cell(variant=v.name, model=v.model, config=config, fold=fold, seed=seed, settings=v.settings)
+    cell_key(context, cell)
+    return cell
 
 
 def feature_job(context: Context, cell: Cell) -> float:
@@ -206,22 +227,24 @@ def run_suite(
     Raises
     ------
     UserError
-        For anything the user can put right; a cell that fails is no error but a row with a reason.
+        For anything the user can put right; a variant or cell that fails is no error but a row with a reason.
     """
     check_writable(out)
     names = [config.source, *config.targets]
     data = load_named(names, data_dir, cache_dir(out), config.signal, workers, progress)
     context, counts = make_context(config, data, out)
     check_search(context, variants)
-    cells = plan_cells(config, variants)
+    cells, failures = plan_cells(context, variants)
     key = suite_key(context, variants)
     folder = out / "suites" / key[:16]
     progress.say(
         f"suite {key[:16]}: {len(cells)} cells on {context.source.name} ({describe(np.array(counts['']['fold']))})"
     )
+    for name, reason in failures.items():
+        progress.say(f"failed: {name}: {reason}")
     write_truth(context, counts, folder)
     _features(context, cells, workers, progress)
-    result = SuiteResult(folder, key, context, list(variants))
+    result = SuiteResult(folder, key, context, list(variants), failures=failures)
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)
@@ -231,20 +254,26 @@ def run_suite(
 
 
 def _features(context: Context, cells: list[Cell], workers: int, progress: Progress) -> None:
-    """Morphology of all folds, once for every way in which the cells want it."""
-    wanted = {}
+    """Morphology of all folds, once for every way in which the cells want it.
+
+    Where it fails, the cells that want it fail with it, one by one; only the reference's stops the run.
+    """
+    wanted: dict[str, list[Cell]] = {}
     for cell in cells:
         if "morphology" in model_spec(cell.model).streams(cell.config):
             suite = context.of(cell).suite
-            wanted.setdefault(digest([suite.features, suite.budget.lead_dropout, cell.fold]), cell)
+            wanted.setdefault(digest([suite.features, suite.budget.lead_dropout, cell.fold]), []).append(cell)
     if not wanted:
         return
-    jobs = list(wanted.values())
+    groups = list(wanted.values())
+    jobs = [cells[0] for cells in groups]
     with progress.stage("features", unit="folds") as report:
         for done, outcome in enumerate(run_jobs(feature_job, context, jobs, workers), 1):
             if outcome.reason:
-                fold = jobs[outcome.index].fold
-                raise UserError(f"features of fold {fold} failed: {outcome.reason}\n{outcome.traceback}")
+                said = f"features of fold {jobs[outcome.index].fold} failed: {outcome.reason}"
+                if any(c.variant == REFERENCE for c in groups[outcome.index]):
+                    raise UserError(f"{said}\n{outcome.traceback}")
+                progress.say(said)
             report(done, len(jobs))
 
 
