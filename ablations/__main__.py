@@ -45,11 +45,12 @@ def list_variants() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ecg_ramba.harness.variants import all_variants
+    from ecg_ramba.harness.variants import registered
 
     table = Table("name", "what differs, and the claim that it tests", title="Variants, by group")
     group = ""
-    for v in all_variants().values():
+    known, broken = registered()
+    for v in known.values():
         if v.group != group:
             group = v.group
             chosen = "run unasked" if group == "default" else f"--only {group}, or --all"
@@ -63,6 +64,9 @@ def list_variants() -> None:
         elif v.model != "ecg_ramba":
             differs = f"model {v.model}" + (f", {differs}" if differs else "")
         table.add_row(v.name, f"{escape(v.title)} [dim]({escape(differs or 'the reference')})[/]\n{escape(v.claim)}")
+    table.add_section()
+    for v in broken:
+        table.add_row(escape(v.name), f"{escape(v.title)}\n[red]failed: {escape(v.failure)}[/]")
     Console().print(table)
 
 
@@ -85,7 +89,7 @@ def run(options, argv: list[str]) -> int:
     names = [v.name for v in variants]
     if len(set(names)) < len(names):
         raise UserError("--predictions takes a name that a variant of this run has; choose another")
-    config = suite_config(options)
+    config, settings = suite_config(options), evaluation_config(options)
     if not options.no_tracking:
         check_tracking(options.tracking)
     progress = Progress()
@@ -93,7 +97,7 @@ def run(options, argv: list[str]) -> int:
     workers = options.workers or default_workers()
     result = run_suite(config, variants, options.data, options.out, workers, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:
-        evaluation = evaluate(result.folder, evaluation_config(options), progress=report)
+        evaluation = evaluate(result.folder, settings, progress=report)
     files = write_report(evaluation, result.folder)
     console = Console()
     print_summary(evaluation, console)

@@ -119,6 +119,7 @@ def _evaluate_command(commands) -> None:
     evaluate.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)"
     )
+    add_support_options(evaluate)
     evaluate.set_defaults(run=evaluate_command)
 
 
@@ -190,18 +191,25 @@ def data_synthesize(options: argparse.Namespace) -> int:
 
 
 def model_list(options: argparse.Namespace) -> int:
-    """List the registered models with their references."""
+    """List the registered models with their references; exit status 1 when one cannot be imported."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ecg_ramba.models import model_names, model_spec
 
+    failed = 0
     table = Table("name", "title", "kind", "reference")
     for name in model_names():
-        spec = model_spec(name)
-        table.add_row(spec.name, spec.title, spec.kind, spec.reference)
+        try:
+            spec = model_spec(name)
+        except UserError as error:
+            table.add_row(name, "", "failed", escape(str(error)))
+            failed = 1
+        else:
+            table.add_row(spec.name, spec.title, spec.kind, spec.reference)
     Console().print(table)
-    return 0
+    return failed
 
 
 def model_summary(options: argparse.Namespace) -> int:
@@ -260,11 +268,12 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.files import check_writable
+    from ecg_ramba.harness.contexts import cache_dir, load_named
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
-    from ecg_ramba.harness.suite import cache_dir, load_named
     from ecg_ramba.harness.trained import evaluation_folder, load_models, training_facts
 
+    settings = evaluation_config(options)
     paths = _checkpoints(options.ckpt)
     models = load_models(paths)
     check_writable(options.out)
@@ -284,7 +293,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     command = f"ecg-ramba {command_line(options.argv)}"
     scored = data.pop(0) if home else None
     folder = evaluation_folder(models, scored, data, options.out, cache_dir(options.out), command)
-    evaluation = evaluate(folder)
+    evaluation = evaluate(folder, settings)
     files = write_report(evaluation, folder)
     console = Console()
     print_summary(evaluation, console)

@@ -26,6 +26,10 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
+class PlugInWarning(UserWarning):
+    """A plug-in that cannot be used and is left out; the message names it and says why."""
+
+
 class RecordError(UserError):
     """A recording that cannot be used.
 

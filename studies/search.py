@@ -18,11 +18,11 @@ from ecg_ramba.evaluation.pooling import Pooling, pool
 from ecg_ramba.files import check_writable, write_json
 from ecg_ramba.harness.cells import Cell, Context, probabilities, train_cell
 from ecg_ramba.harness.config import SuiteConfig
+from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.folds import Fold, training_part
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import inner_split
-from ecg_ramba.harness.suite import cache_dir, load_named, make_context
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import model_spec
 

@@ -110,6 +110,27 @@ def test_report_keeps_its_settings_until_others_are_named(place, capsys):
         assert (said in " ".join(capsys.readouterr().out.split())) == expected
 
 
+def test_evaluate_takes_the_challenges_weights(place):
+    (place / "w.csv").write_text(",426783006,164909002\n426783006,1,0.5\n164909002,0.5,1\n")
+    before = suites(place)
+    assert cli.main(["evaluate", "--ckpt", "models", "--oof", "--challenge-weights", "w.csv", "--out", "scored"]) == 0
+    (folder,) = place.glob("scored/evaluations/*")
+    settings = json.loads((folder / "report" / "settings.json").read_text())
+    assert settings["challenge_weights"] == str(place / "w.csv")
+    assert len(settings["challenge_sha256"]) == 64
+    assert "challenge score" in (folder / "report" / "report.md").read_text()
+    assert suites(place) == before
+
+
+@pytest.mark.parametrize("command", [cli.main, ablations.__main__.main])
+def test_missing_weights_are_found_before_anything_is_done(place, cohort, capsys, command):
+    data = ["--data", str(cohort), "--out", "unused", "--challenge-weights", "gone.csv"]
+    words = ["evaluate"] if command is cli.main else ["--only", "class_prior", "--no-tracking"]
+    assert command([*words, *data]) == 2
+    assert "the challenge's weights cannot be read" in capsys.readouterr().err
+    assert not (place / "unused").exists()
+
+
 def test_support_of_the_ablations_comes_from_its_options():
     options = ablations.__main__.parser().parse_args(["--min-positives", "7"])
     assert (evaluation_config(options).min_positives, evaluation_config(options).min_subjects) == (7, 10)

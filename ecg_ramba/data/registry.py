@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from ecg_ramba.data.base import DataSet, walk
-from ecg_ramba.errors import UserError, first_line, unknown_name
+from ecg_ramba.errors import PlugInWarning, UserError, first_line, unknown_name
 
 GROUP = "ecg_ramba.datasets"
 _DEPTH = 5
@@ -40,7 +40,8 @@ def datasets() -> dict[str, DataSet]:
                 raise TypeError(f"it holds a {wrong}, a tuple of DataSet is needed")
         except (Exception, SystemExit) as error:  # noqa: BLE001  a plug-in's module may fail in any way
             why = first_line(error)
-            warnings.warn(f"data sets of {point.value} are left out, it cannot be imported: {why}", stacklevel=2)
+            said = f"data sets of {point.value} are left out, it cannot be imported: {why}"
+            warnings.warn(said, PlugInWarning, stacklevel=2)
             continue
         for dataset in members:
             if dataset.name in found and found[dataset.name] is not dataset:

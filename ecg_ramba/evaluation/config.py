@@ -23,6 +23,9 @@ NO_SUPPORT = "no figure"
 RANKING_METRICS = ("roc_auc", "average_precision")
 """Metrics that carry intervals and paired differences."""
 METRICS = (*RANKING_METRICS, "f1", "sensitivity", "specificity", "brier", "ece")
+CHALLENGE = "challenge"
+"""In place of a class: rows of the challenge's score, which is taken over a task's classes together."""
+CHALLENGE_SCORE = "challenge_score"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,10 @@ class EvaluationConfig:
         Below this many subjects in the source, a report calls itself too small to claim anything.
     seed : int
         Base of the bootstrap's seeds.
+    challenge_weights : str
+        Path of the PhysioNet/CinC Challenge 2021's ``weights.csv``, for the challenge's score; "" leaves it out.
+    challenge_sha256 : str
+        What that file must be; "" takes it as it is.
     """
 
     draws: int = 2000
@@ -72,19 +79,23 @@ class EvaluationConfig:
     bins: int = 15
     claim_subjects: int = 1000
     seed: int = 0
+    challenge_weights: str = ""
+    challenge_sha256: str = ""
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
             value, kind = getattr(self, f.name), type(f.default)
             if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
                 raise UserError(f"the evaluation's {f.name} is a {kind.__name__}, not {value!r}")
-            if value < (0 if f.name in ("seed", "max_missing", "threshold", "claim_subjects") else 1e-9):
+            least = 0 if f.name in ("seed", "max_missing", "threshold", "claim_subjects") else 1e-9
+            if kind is not str and value < least:
                 raise UserError(f"the evaluation's {f.name} cannot be {value!r}")
         if self.level >= 1 or self.max_missing > 1 or self.threshold > 1:
             raise UserError("the evaluation's level, max_missing and threshold lie between 0 and 1")
 
     @property
     def departures(self) -> str:
-        """Settings that are not the protocol's, in words; "" where there are none."""
-        changed = [f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        """Settings that are not the protocol's, in words; "" where there are none. A further score is no departure."""
+        numbers = [f for f in dataclasses.fields(self) if not isinstance(f.default, str)]
+        changed = [f for f in numbers if getattr(self, f.name) != f.default]
         return ", ".join(f"{f.name} = {getattr(self, f.name)}" for f in changed)

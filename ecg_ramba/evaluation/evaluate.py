@@ -4,19 +4,21 @@ A pure function of the suite folder: it trains nothing, and imports neither torc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.burden import Burden, af_burdens
+from ecg_ramba.evaluation.challenge import challenge_of
+from ecg_ramba.evaluation.challenge_weights import Weights, read_weights
 from ecg_ramba.evaluation.config import NO_SUPPORT, EvaluationConfig
 from ecg_ramba.evaluation.factorial import Cell, Effect, Scored, effects
 from ecg_ramba.evaluation.intervals import Draws
 from ecg_ramba.evaluation.measure import Measured, TaskContext, macro, measure, short_draws
 from ecg_ramba.evaluation.predictions import Predictions, read_predictions
-from ecg_ramba.evaluation.rows import COLUMNS, MACRO, Compared, empty_row, figure_rows, no_interval
+from ecg_ramba.evaluation.rows import COLUMNS, MACRO, Compared, challenge_row, empty_row, figure_rows, no_interval
 from ecg_ramba.evaluation.scores import unit_scores
 from ecg_ramba.evaluation.suite import Suite, Task, Variant, read_suite, untrained
 from ecg_ramba.evaluation.support import class_support, headline
@@ -31,7 +33,8 @@ class Evaluation:
     ----------
     summary : DataFrame
         Headline figures, one row a task, variant, macro (or class, where a task has fewer than three), estimate and
-        metric; columns as in ``rows.COLUMNS``. A variant that failed has one row a task, with its reason.
+        metric; columns as in ``rows.COLUMNS``. A variant that failed has one row a task, with its reason. The
+        challenge's score, where it was asked for, is a row of the class ``challenge``.
     per_class : DataFrame
         The same for every class.
     notes : list of str
@@ -81,11 +84,16 @@ def evaluate(
     Raises
     ------
     UserError
-        If the suite's own files are missing or contradict themselves. What is wrong with one variant's predictions
+        If the suite's own files are missing or contradict themselves, or the challenge's weights are not those that
+        ``config`` names. What is wrong with one variant's predictions
         becomes that variant's failed row instead, and the others go on.
     """
     suite = read_suite(Path(suite_dir))
-    contexts = _contexts(suite, config)
+    table = None
+    if config.challenge_weights:
+        table = read_weights(Path(config.challenge_weights), config.challenge_sha256)
+        config = replace(config, challenge_sha256=table.sha256)
+    contexts = _contexts(suite, config, table)
     failures = {v.name: v.failure for v in suite.variants if v.failure}
     reference: dict[str, dict[str, Measured]] | None = None
     rows: dict[str, tuple[list, list]] = {}
@@ -143,7 +151,7 @@ def _by_task(rows: list[dict], suite: Suite) -> list[dict]:
     return sorted(rows, key=lambda r: place[r["task"]])
 
 
-def _contexts(suite: Suite, config: EvaluationConfig) -> dict[str, TaskContext]:
+def _contexts(suite: Suite, config: EvaluationConfig, table: Weights | None) -> dict[str, TaskContext]:
     """What is the same for all models, task by task; the source first, since gaps need its support."""
     masked = untrained(suite)
     units = {t.name: task_units(suite, t) for t in suite.tasks}
@@ -161,8 +169,9 @@ def _contexts(suite: Suite, config: EvaluationConfig) -> dict[str, TaskContext]:
         # The source's draws also enter the gaps of targets, whose exploratory macros may hold smaller classes.
         least = config.explore_subjects if task.source else config.interval_subjects
         wanted = {s.name for s in support if s.meets(1, least)} | set(head.classes)
+        challenge = challenge_of(table, task, u, support, draws, config) if table else (None, "")
         out[task.name] = TaskContext(
-            task, u, {s.name: s for s in support}, head, draws, frozenset(wanted), shared, short
+            task, u, {s.name: s for s in support}, head, draws, frozenset(wanted), shared, short, *challenge
         )
     return out
 
@@ -204,6 +213,7 @@ def _variant_rows(suite, variant, contexts, measured, reference, config) -> tupl
             summary += figure_rows(suite, variant, context, source, compared, head.classes, config, True, head.support)
         elif head.macro or not head.classes:
             summary.append(empty_row(suite, variant, context, MACRO, config, head.reason))
+        summary += [challenge_row(suite, variant, context, compared, config)] if context.challenge else []
         for cls, support in context.support.items():
             level = support.level(config)
             made = figure_rows(suite, variant, context, source, compared, (cls,), config, False, level)
@@ -244,5 +254,5 @@ def _notes(suite: Suite, contexts: dict[str, TaskContext], has_reference: bool) 
                 )
             elif not task.source and 0 < s.folds < suite.n_folds:
                 notes.append(f"{task.name}: {cls} is predicted by {s.folds} of {suite.n_folds} fold models.")
-        notes += [f"{task.name}: {note}." for note in task.notes]
+        notes += [f"{task.name}: {note}." for note in (*task.notes, context.challenge_note) if note]
     return notes

@@ -57,7 +57,7 @@ def effects(cells: Mapping[Cell, Scored], level: float) -> list[Effect]:
     Parameters
     ----------
     cells : mapping of Cell to Scored
-        One scored variant a combination of levels. Every cell names the same factors.
+        One scored variant a combination of levels. Cells that name other factors have no pair with each other.
     level : float
         Coverage of the intervals.
 
@@ -81,7 +81,7 @@ def effects(cells: Mapping[Cell, Scored], level: float) -> list[Effect]:
             continue
         rows = []
         for at_a, at_b in _pairs(cells, f, a, b):
-            if dict(at_a)[g] != c:
+            if dict(at_a).get(g) != c:
                 continue
             other_a, other_b = _replace(at_a, g, d), _replace(at_b, g, d)
             if other_a in cells and other_b in cells:
@@ -96,7 +96,7 @@ def _replace(cell: Cell, factor: str, level: str) -> Cell:
 
 def _pairs(cells: Mapping[Cell, Scored], factor: str, a: str, b: str) -> list[tuple[Cell, Cell]]:
     """Cells at level ``a`` with their neighbours at level ``b``, all else equal."""
-    found = [(cell, _replace(cell, factor, b)) for cell in cells if dict(cell)[factor] == a]
+    found = [(cell, _replace(cell, factor, b)) for cell in cells if dict(cell).get(factor) == a]
     return [(one, other) for one, other in found if other in cells]
 
 

@@ -5,6 +5,7 @@ import re
 
 from ecg_ramba.evaluation.config import (
     BELOW_SUPPORT,
+    CHALLENGE,
     ENSEMBLE,
     FOLD_MEAN,
     FOLD_MODELS,
@@ -42,15 +43,16 @@ def mlflow_metrics(evaluation: Evaluation, variant: str) -> dict[str, float]:
     -------
     dict of str to float
         Bounds end in ``_lo`` and ``_hi``, paired differences from the reference in ``_difference``; the transfer gap is
-        ``task/class/transfer_gap``. A macro average below protocol support is called ``macro below protocol support``.
+        ``task/class/transfer_gap``, the challenge's score ``task/challenge/challenge_score``. A macro average or a
+        challenge's score below protocol support is called so: ``macro below protocol support``.
     """
     out = {}
-    macros = evaluation.summary[evaluation.summary["cls"] == MACRO]
+    macros = evaluation.summary[evaluation.summary["cls"].isin([MACRO, CHALLENGE])]
     for frame in (macros, evaluation.per_class):
         for row in frame[frame["variant"] == variant].to_dict("records"):
             cls = row["cls"]
-            if cls == MACRO and row["support"] == BELOW_SUPPORT:
-                cls = f"{MACRO} {BELOW_SUPPORT}"
+            if cls in (MACRO, CHALLENGE) and row["support"] == BELOW_SUPPORT:
+                cls = f"{cls} {BELOW_SUPPORT}"
             head = f"{legal(row['task'])}/{legal(cls)}"
             name = f"{head}/{row['metric']}{_SUFFIX[row['estimate']]}"
             numbers = {name: row["value"], f"{name}_lo": row["lo"], f"{name}_hi": row["hi"]}

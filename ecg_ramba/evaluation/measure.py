@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ecg_ramba.evaluation.challenge import Challenge
 from ecg_ramba.evaluation.config import (
+    CHALLENGE,
+    CHALLENGE_SCORE,
     ENSEMBLE,
     FOLD_MEAN,
     FOLD_MODELS,
@@ -27,6 +30,7 @@ class TaskContext:
 
     ``with_draws``: classes whose draws are wanted; ``gap_classes``: those that the source scores in the same way.
     ``short``: class -> (D,) bool, draws that lack an outcome of the class (at the source: in some fold).
+    ``challenge``: for the challenge's score, None where there is none; ``challenge_note``: over what, or why not.
     """
 
     task: Task
@@ -37,6 +41,8 @@ class TaskContext:
     with_draws: frozenset[str]
     gap_classes: frozenset[str]
     short: dict[str, np.ndarray]
+    challenge: Challenge | None = None
+    challenge_note: str = ""
     cache: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -108,9 +114,11 @@ def measure(context: TaskContext, scores: UnitScores, config: EvaluationConfig) 
     Returns
     -------
     dict of class name -> Measured
+        And ``CHALLENGE`` -> the challenge's score, where the task has it.
     """
     one = _source_class if context.task.source else _target_class
-    return {score.name: one(context, scores, k, config) for k, score in enumerate(context.task.scores)}
+    out = {score.name: one(context, scores, k, config) for k, score in enumerate(context.task.scores)}
+    return out | ({CHALLENGE: _challenge(context, scores, config)} if context.challenge else {})
 
 
 def _source_class(context: TaskContext, scores: UnitScores, k: int, config: EvaluationConfig) -> Measured:
@@ -164,6 +172,20 @@ def _target_class(context: TaskContext, scores: UnitScores, k: int, config: Eval
             per_seed.append(np.mean(each, axis=0))
     draws = _over_seeds(per_seed, context.draws.seeds) if per_seed else None
     _put(out, FOLD_MODELS, _ranked(everyone, precision=False), draws)
+    return out
+
+
+def _challenge(context: TaskContext, scores: UnitScores, config: EvaluationConfig) -> Measured:
+    """The challenge's score of the headline: the mean over folds at the source, the ensemble's at a target."""
+    units = context.units
+    points, per_seed = [], []
+    for seed_scores in scores.headline:
+        parts = context.challenge.scores(seed_scores, units.subject, len(units.subjects), config.threshold)
+        points += [part()[0] for part in parts]
+        per_seed.append(nan_mean(np.stack([context.draws.apply(part) for part in parts])))
+    out, key = Measured(), (context.estimate, CHALLENGE_SCORE)
+    out.value[key] = float(nan_mean(np.concatenate(points)))
+    out.draws[key] = _over_seeds(per_seed, context.draws.seeds)[0]
     return out
 
 

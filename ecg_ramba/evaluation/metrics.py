@@ -113,7 +113,7 @@ def average_precision(positive, score, weight=None) -> float:
     return float(Ranking(positive, score, weight=weight)()[1][0])
 
 
-def _totals(values: np.ndarray, cluster, n_clusters, weights, weight) -> np.ndarray:
+def totals(values: np.ndarray, cluster, n_clusters, weights, weight) -> np.ndarray:
     """Weighted sums over units of each row of ``values`` (k, n) for each column of ``weights`` -> (k, D)."""
     n = values.shape[1]
     cluster = np.arange(n) if cluster is None else np.asarray(cluster)
@@ -137,7 +137,7 @@ def decision(positive, score, *, threshold=0.5, cluster=None, n_clusters=None, w
     """
     positive, called = np.asarray(positive, bool), np.asarray(score) >= threshold
     cells = np.stack([positive & called, ~positive & called, positive & ~called, ~positive & ~called]).astype(float)
-    tp, fp, fn, tn = _totals(cells, cluster, n_clusters, weights, weight)
+    tp, fp, fn, tn = totals(cells, cluster, n_clusters, weights, weight)
     f1 = np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
     return {"f1": f1, "sensitivity": _ratio(tp, tp + fn), "specificity": _ratio(tn, tn + fp)}
 
@@ -145,7 +145,7 @@ def decision(positive, score, *, threshold=0.5, cluster=None, n_clusters=None, w
 def brier(positive, score, *, cluster=None, n_clusters=None, weights=None, weight=None) -> np.ndarray:
     """Brier score: mean squared difference of score and label, (D,)."""
     error = (np.asarray(score, float) - np.asarray(positive, bool)) ** 2
-    total, count = _totals(np.stack([error, np.ones_like(error)]), cluster, n_clusters, weights, weight)
+    total, count = totals(np.stack([error, np.ones_like(error)]), cluster, n_clusters, weights, weight)
     return _ratio(total, count)
 
 
@@ -158,6 +158,6 @@ def calibration_error(positive, score, *, bins=15, cluster=None, n_clusters=None
     slot = np.minimum((score * bins).astype(int), bins - 1)
     inside = slot == np.arange(bins)[:, None]
     residual = inside * (np.asarray(positive, bool) - score)
-    gap = _totals(residual, cluster, n_clusters, weights, weight)
-    (count,) = _totals(np.ones((1, len(score))), cluster, n_clusters, weights, weight)
+    gap = totals(residual, cluster, n_clusters, weights, weight)
+    (count,) = totals(np.ones((1, len(score))), cluster, n_clusters, weights, weight)
     return _ratio(np.abs(gap).sum(0), count)

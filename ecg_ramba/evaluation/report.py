@@ -8,6 +8,9 @@ import pandas as pd
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.burden import AF_CLASS, HOW
+from ecg_ramba.evaluation.challenge_text import HEADER as CHALLENGE_HEADER
+from ecg_ramba.evaluation.challenge_text import HOW as HOW_CHALLENGE
+from ecg_ramba.evaluation.challenge_text import challenge_caption, challenge_rows
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.factorial_text import HOW as HOW_FACTORIAL
@@ -25,6 +28,7 @@ from ecg_ramba.evaluation.tables import (
     class_table,
     departures,
     duration,
+    markdown_table,
     other_estimates,
     reasons,
     run_title,
@@ -93,7 +97,7 @@ def markdown(evaluation: Evaluation, figures: dict[str, str]) -> str:
     parts = [f"# {run_title(evaluation)}", f"> **{opening}**", _how_to_read(evaluation), _data(evaluation)]
     if evaluation.failures:
         rows = [[f"`{name}`", reason] for name, reason in evaluation.failures.items()]
-        parts += ["## Variants without numbers", _table(["variant", "reason"], rows)]
+        parts += ["## Variants without numbers", markdown_table(["variant", "reason"], rows)]
     tasks = list(evaluation.contexts.items())
     plain = [name for name, c in tasks if not c.task.derived]
     derived = [name for name, c in tasks if c.task.derived]
@@ -106,13 +110,6 @@ def markdown(evaluation: Evaluation, figures: dict[str, str]) -> str:
         ]
     parts += [_af(evaluation), _notes(evaluation), _reproduce(evaluation)]
     return "\n\n".join(p for p in parts if p) + "\n"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    def line(values) -> str:
-        return "| " + " | ".join(str(v).replace("|", "\\|").replace("\n", " ") for v in values) + " |"
-
-    return "\n".join([line(header), "|" + "---|" * len(header), *(line(r) for r in rows)])
 
 
 def _how_to_read(evaluation: Evaluation) -> str:
@@ -138,6 +135,7 @@ def _how_to_read(evaluation: Evaluation) -> str:
         "corrected for that here.",
         f"- {verdict_legend(evaluation)}",
         f"- {support_legend(evaluation)}",
+        *([f"- {HOW_CHALLENGE}"] if c.challenge_weights else []),
     ]
     if too_small(evaluation) and not evaluation.suite.synthetic:
         lines.append(
@@ -165,7 +163,7 @@ def _data(evaluation: Evaluation) -> str:
     note = (
         f"\n\nRecords of the source that share their samples with another: {same}; they share a fold." if same else ""
     )
-    return f"{title}\n\n{_table(header, rows)}{note}"
+    return f"{title}\n\n{markdown_table(header, rows)}{note}"
 
 
 def _task(evaluation: Evaluation, name: str, figure: str) -> str:
@@ -176,13 +174,16 @@ def _task(evaluation: Evaluation, name: str, figure: str) -> str:
     parts = [f"## {kind}{name}{mark}", f"Scored {where}, one score a {context.task.unit}."]
     for block in blocks(evaluation, name):
         parts += _block(evaluation, block, kind)
+    if context.challenge:
+        table = markdown_table(CHALLENGE_HEADER, challenge_rows(evaluation, name))
+        parts += [f"*{challenge_caption(evaluation, name)}*", table]
     parts += _factorial(evaluation, name, kind)
     parts.append(f"![{kind}{name}: ROC-AUC and difference from the reference, by variant]({figure})")
     table = class_table(evaluation, name)
     if len(table):
         shown = table if has_af(table) else table.drop(columns="paced")
         caption = f"*{kind}Classes of {name}, with the reference's scores; every other variant's are in per_class.csv.*"
-        parts += [caption, _table(list(shown.columns), shown.astype(object).to_numpy().tolist())]
+        parts += [caption, markdown_table(list(shown.columns), shown.astype(object).to_numpy().tolist())]
     return "\n\n".join(parts)
 
 
@@ -193,9 +194,9 @@ def _factorial(evaluation: Evaluation, task: str, kind: str) -> list[str]:
     sure = how_sure(evaluation.suite.n_seeds)
     return [
         f"### {kind}{task}: streams by backbone",
-        _table(*grid(evaluation, task)),
+        markdown_table(*grid(evaluation, task)),
         f"*{kind}{HOW_FACTORIAL} {sure[0].upper()}{sure[1:]}.*",
-        _table(["effect", "ROC-AUC [95 %]", "contrasts"], effect_rows(evaluation, task)),
+        markdown_table(["effect", "ROC-AUC [95 %]", "contrasts"], effect_rows(evaluation, task)),
     ]
 
 
@@ -220,10 +221,10 @@ def _block(evaluation: Evaluation, block: Block, kind: str) -> list[str]:
         rows = [cells(r) for r in block.rows if (r["kind"] == "pooling") == pooling]
         if rows:
             caption = f"*{kind}{title}; {c['how_sure']}*"
-            parts += [caption, _table([HEADER[i] for i in shown], [[r[i] for i in shown] for r in rows])]
+            parts += [caption, markdown_table([HEADER[i] for i in shown], [[r[i] for i in shown] for r in rows])]
     header, others = other_estimates(evaluation, block)
     if others:
-        parts += [f"*{kind}The same figure, estimated otherwise; {c['how_sure']}*", _table(header, others)]
+        parts += [f"*{kind}The same figure, estimated otherwise; {c['how_sure']}*", markdown_table(header, others)]
     gaps = next((r["gap_classes"] for r in block.rows if r["gap_classes"]), "")
     if gaps and gaps != c["classes"]:
         parts.append(f"Transfer gaps are over: {gaps}.")
@@ -270,7 +271,7 @@ def _af(evaluation: Evaluation) -> str:
         if cls == AF_CLASS
     ]
     kind = "Synthetic: " if evaluation.suite.synthetic else ""
-    text = f"## {kind}AF burden and paced rhythm\n\n{HOW}\n\n{_table(header, rows)}"
+    text = f"## {kind}AF burden and paced rhythm\n\n{HOW}\n\n{markdown_table(header, rows)}"
     return f"{text}\n\nPaced rhythm is regular, so it bears on AF scores: {'; '.join(paced)}."
 
 
@@ -292,4 +293,7 @@ def _reproduce(evaluation: Evaluation) -> str:
         ["training time, all variants", duration(training)],
         ["all numbers", "summary.csv (headlines), per_class.csv (every class, metric and estimate)"],
     ]
-    return "## How to reproduce\n\n" + _table(["what", "value"], rows)
+    c = evaluation.config
+    if c.challenge_weights:
+        rows.append(["challenge weights", f"`{Path(c.challenge_weights).name}`, SHA-256 `{c.challenge_sha256[:16]}`"])
+    return "## How to reproduce\n\n" + markdown_table(["what", "value"], rows)

@@ -8,10 +8,13 @@ import numpy as np
 
 from ecg_ramba.evaluation.config import (
     BELOW_SUPPORT,
+    CHALLENGE,
+    CHALLENGE_SCORE,
     FOLD_MEAN,
     FOLD_MODELS,
     METRICS,
     NO_SUPPORT,
+    PROTOCOL_SUPPORT,
     RANKING_METRICS,
     EvaluationConfig,
 )
@@ -216,6 +219,24 @@ def figure_rows(suite, variant, context, source, compared, classes, config, head
                 row |= _gap_columns(context, source, compared, both, config, variant.reference, judge)
             rows.append(row)
     return rows
+
+
+def challenge_row(suite, variant, context: TaskContext, compared: Compared, config: EvaluationConfig) -> dict:
+    """The row of the challenge's score, which has no verdict and no transfer gap: the margins are of ROC-AUC."""
+    c, key = context.challenge, (context.estimate, CHALLENGE_SCORE)
+    positive = c.counts["positive_subjects"]
+    enough = c.counts["positives"] >= config.min_positives and positive >= config.min_subjects
+    row = identity(suite, variant, context) | c.counts | {"cls": CHALLENGE, "classes": "; ".join(c.classes)}
+    row |= {"support": PROTOCOL_SUPPORT if enough else BELOW_SUPPORT, "estimate": key[0], "metric": key[1]}
+    missing = float(c.short.mean())
+    reason = withheld(positive, c.counts["subjects"], missing, config.interval_subjects, config.max_missing)
+    own = compared.own[CHALLENGE]
+    row |= {"value": own.value[key], "reason": reason}
+    row["lo"], row["hi"] = interval(None if reason else own.draws[key], config.level)
+    if compared.reference is not None and not variant.reference:
+        row["diff"], paired = _difference(own, compared.reference[CHALLENGE], key)
+        row["diff_lo"], row["diff_hi"] = interval(None if reason else paired, config.level)
+    return row
 
 
 def _source_support(source: TaskContext, cls: str, support: str, config: EvaluationConfig) -> bool:

@@ -1,5 +1,7 @@
 """The summary as it stands in the terminal at the end of a run."""
 
+from ecg_ramba.evaluation.challenge_text import HEADER as CHALLENGE_HEADER
+from ecg_ramba.evaluation.challenge_text import challenge_caption, challenge_rows
 from ecg_ramba.evaluation.config import NO_SUPPORT
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.tables import (
@@ -42,6 +44,8 @@ def print_summary(evaluation: Evaluation, console) -> None:
                     console.print(_table(evaluation, block, derived, console.width))
                 if all(block.support == NO_SUPPORT for block in made):
                     console.print(_classes(evaluation, name, console.width))
+                if context.challenge:
+                    console.print(_challenge(evaluation, name))
     sure = evaluation.summary["how_sure"].iloc[0]
     level = f"{evaluation.config.level:.0%}"
     console.print(
@@ -73,6 +77,22 @@ def _classes(evaluation: Evaluation, task: str, width: int):
     for name in columns:
         table.add_column(name, justify="left" if name == "class" else "right", no_wrap=True)
     for row in found[columns].astype(str).to_numpy().tolist():
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _challenge(evaluation: Evaluation, task: str):
+    """The challenge's score of a task."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = escape(challenge_caption(evaluation, task))
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for name in CHALLENGE_HEADER:
+        name = escape(name.replace(" [95 %]", "\n[95 %]"))
+        table.add_column(name, justify="left" if name == "Model" else "right", no_wrap=name != "Model")
+    for row in challenge_rows(evaluation, task):
         table.add_row(*map(escape, row))
     return table
 

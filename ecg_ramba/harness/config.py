@@ -113,6 +113,13 @@ class Variant:
         ``--all`` or by their own or their group's name.
     factors : mapping
         Its levels in a factorial design, factor -> level; empty outside one.
+    failure : str
+        For the line that stands for a plug-in's list which cannot be imported: why. Nothing of it can run.
+
+    Raises
+    ------
+    UserError
+        If the name cannot be a folder's, or a part is of another kind.
     """
 
     name: str
@@ -127,11 +134,21 @@ class Variant:
     claim: str = ""
     group: str = "default"
     factors: Mapping[str, str] = field(default_factory=dict)
+    failure: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.strip(".") or set(self.name) & set("/\\"):
+            raise UserError(f"a variant cannot be called {self.name!r}; results go to a folder of its name")
+        kinds = dict.fromkeys(("title", "model", "windows_of", "predictions", "claim", "group", "failure"), str)
+        kinds |= dict.fromkeys(("changes", "settings", "factors"), Mapping)
+        for part, kind in (kinds | {"pooling": Pooling, "mean_of": tuple}).items():
+            if not isinstance(getattr(self, part), kind):
+                raise UserError(f"variant {self.name!r}: {part} is a {kind.__name__}, not {getattr(self, part)!r}")
 
     @property
     def trained(self) -> bool:
         """Whether it is trained here, not made of what was predicted before."""
-        return not (self.windows_of or self.mean_of or self.predictions)
+        return not (self.windows_of or self.mean_of or self.predictions or self.failure)
 
     def configuration(self, profile: str, overrides: Mapping[str, Any] | None = None) -> Any:
         """The model's frozen configuration under a profile, with ``overrides`` (from --config) and the changes."""

@@ -17,8 +17,8 @@ from ecg_ramba.data.store import Prepared, prepare
 from ecg_ramba.data.synthetic import cohort_dir
 from ecg_ramba.data.tasks import truth_of
 from ecg_ramba.errors import UserError
-from ecg_ramba.harness.cells import Cell, Context, view_key
-from ecg_ramba.harness.config import SuiteConfig
+from ecg_ramba.harness.cells import Context, view_key
+from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.folds import make_source_folds, training_part
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.progress import Progress
@@ -99,9 +99,9 @@ def make_context(config: SuiteConfig, data: list[Prepared], out: Path) -> tuple[
 
 
 def make_views(
-    context: Context, cells: Sequence[Cell], data_dir: Path | None, workers: int, progress: Progress
+    context: Context, variants: Sequence[Variant], data_dir: Path | None, workers: int, progress: Progress
 ) -> tuple[Mapping[str, Context], dict[str, str]]:
-    """The views that cells want besides the suite's own.
+    """The views that variants want besides the suite's own.
 
     Returns
     -------
@@ -111,17 +111,18 @@ def make_views(
         Variant -> why its view cannot be had.
     """
     views, failures = {}, {}
-    for cell in cells:
-        suite = context.suite.changed(cell.settings)
-        key = view_key(suite)
-        if key == view_key(context.suite) or key in views or cell.variant in failures:
+    for v in variants:
+        if not v.trained:
             continue
         try:
-            names = [suite.source, *suite.targets]
-            data = load_named(names, data_dir, context.cache, suite.signal, workers, progress)
-            views[key] = view_of(context, suite, data)
-        except UserError as error:
-            failures[cell.variant] = str(error)
+            suite = context.suite.changed(v.settings)
+            key = view_key(suite)
+            if key != view_key(context.suite) and key not in views:
+                names = [suite.source, *suite.targets]
+                data = load_named(names, data_dir, context.cache, suite.signal, workers, progress)
+                views[key] = view_of(context, suite, data)
+        except (UserError, ValueError, TypeError) as error:
+            failures[v.name] = str(error)
     return views, failures
 
 

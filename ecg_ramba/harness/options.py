@@ -4,11 +4,13 @@ Plain argparse: it starts at once and takes lists of names (``--target cpsc2021 
 """
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ecg_ramba.errors import UserError
+from ecg_ramba.errors import PlugInWarning, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,19 +73,30 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_support_options(parser: argparse.ArgumentParser) -> None:
-    """Options for how well known a class must be to enter a macro average."""
-    support = parser.add_argument_group("macro averages")
+    """Options of the evaluation: how well known a class must be to enter a macro average, and a further score."""
+    support = parser.add_argument_group("evaluation")
     support.add_argument("--min-positives", type=positive, metavar="N", help="positives a class needs (default 30)")
     support.add_argument("--min-subjects", type=positive, metavar="N", help="positive subjects it needs (default 10)")
+    support.add_argument(
+        "--challenge-weights",
+        metavar="FILE",
+        help="PhysioNet 2021's weights.csv, for its challenge's score (none: without, as by default)",
+    )
 
 
 def evaluation_config(options: argparse.Namespace, base=None):
-    """The :class:`EvaluationConfig` that the options describe, on top of ``base``."""
+    """The :class:`EvaluationConfig` that the options describe, on top of ``base``; files it names are read once."""
     import dataclasses
 
+    from ecg_ramba.evaluation.challenge_weights import read_weights
     from ecg_ramba.evaluation.config import EvaluationConfig
 
     named = {k: getattr(options, k) for k in ("min_positives", "min_subjects")}
+    if options.challenge_weights == "none":
+        named |= {"challenge_weights": "", "challenge_sha256": ""}
+    elif options.challenge_weights:
+        path = Path(options.challenge_weights).absolute()
+        named |= {"challenge_weights": str(path), "challenge_sha256": read_weights(path).sha256}
     return dataclasses.replace(base or EvaluationConfig(), **{k: v for k, v in named.items() if v is not None})
 
 
@@ -160,7 +173,8 @@ def run_command(function: Callable[[], int | None]) -> int:
     from ecg_ramba.errors import LeakageError
 
     try:
-        return function() or 0
+        with _plain_warnings():
+            return function() or 0
     except LeakageError as error:
         print(f"error: leakage refused: {error}", file=sys.stderr)
         return 3
@@ -172,6 +186,24 @@ def run_command(function: Callable[[], int | None]) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show the warning of a plug-in that is left out as one line, once, without a place in the code."""
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def show(message, category, *rest, **more):
+            if not issubclass(category, PlugInWarning):
+                otherwise(message, category, *rest, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                print(f"warning: {message}", file=sys.stderr)
+
+        warnings.showwarning = show
+        yield
 
 
 def command_line(argv: Sequence[str]) -> str:

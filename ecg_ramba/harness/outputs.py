@@ -87,7 +87,15 @@ def write_variants(result: SuiteResult) -> None:
         if not base:
             row["reason"] = f"{v.windows_of} failed, and with it the windows to pool"
         rows.append(row)
+    rows += [_broken(v) for v in result.variants if v.failure]
     write_json(result.folder / "variants.json", rows)
+
+
+def _broken(v: Variant) -> dict:
+    """The row of a plug-in whose list cannot be imported, so that none of its variants is known."""
+    row = {"name": v.name, "title": v.title, "kind": "plug-in", "claim": v.claim, "pooling": plain(v.pooling)}
+    row |= {"factors": {}, "reference": False, "note": "", "flops": None, "windows": None, "parameters": None}
+    return row | {"seconds": 0.0, "peak_mb": 0.0, "status": "failed", "reason": v.failure}
 
 
 def _ensemble(v: Variant, whole: dict[str, dict], folder: Path) -> dict:

@@ -4,29 +4,24 @@ Everything finished is kept under its content key, so the same command again doe
 """
 
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ecg_ramba import __version__
-from ecg_ramba.data.store import Prepared
-from ecg_ramba.errors import LeakageError, UserError
+from ecg_ramba.errors import LeakageError, UserError, first_line
 from ecg_ramba.files import check_writable, explained, sha256_file
-from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell, view_key
+from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.contexts import cache_dir, load_named, make_context, make_views
 from ecg_ramba.harness.executor import run_jobs
-from ecg_ramba.harness.features import fit_morphology, morphology_tokens, random_features
-from ecg_ramba.harness.inputs import WindowTable, window_table
+from ecg_ramba.harness.feature_jobs import compute_features
 from ecg_ramba.harness.outputs import SuiteResult, write_suite, write_truth, write_variants
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import describe
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import digest, plain
-from ecg_ramba.models import model_spec
-from ecg_ramba.signal import SEGMENT
 
 
 def suite_key(context: Context, variants: Sequence[Variant]) -> str:
@@ -69,56 +64,43 @@ def check_search(context: Context, variants: Sequence[Variant]) -> None:
                 )
 
 
-def plan_cells(config: SuiteConfig, variants: Sequence[Variant]) -> list[Cell]:
-    """All cells of the trained variants; folds innermost, so that a variant is soon complete."""
-    return [
-        Cell(
-            variant=v.name,
-            model=v.model,
-            config=v.configuration(config.profile, searched(config, v.model, fold).get("config")),
-            fold=fold,
-            seed=seed,
-            settings=v.settings,
-        )
-        for v in variants
-        if v.trained
-        for seed in range(config.seeds)
-        for fold in range(1, config.folds + 1)
-    ]
+def plan_cells(context: Context, variants: Sequence[Variant]) -> tuple[list[Cell], dict[str, str]]:
+    """All cells of the trained variants; folds innermost, so that a variant is soon complete.
+
+    Returns
+    -------
+    cells : list of Cell
+    failures : dict of str to str
+        Variant -> why it has no cells: its model cannot be imported, or its settings do not fit.
+
+    Raises
+    ------
+    Exception
+        If the reference has none: nothing could be compared.
+    """
+    cells, failures = [], {}
+    for v in variants:
+        if not v.trained:
+            continue
+        try:
+            places = [(f, s) for s in range(context.suite.seeds) for f in range(1, context.suite.folds + 1)]
+            own = [_cell(context, v, fold, seed) for fold, seed in places]
+        except (Exception, SystemExit) as error:  # a plug-in's model may fail in any way
+            if v.name == REFERENCE:
+                raise
+            failures[v.name] = str(error) if isinstance(error, UserError) else first_line(error)
+        else:
+            cells += own
+    return cells, failures
 
 
-def kernel_inputs(context: Context, suite: SuiteConfig) -> list[tuple[Prepared, WindowTable]]:
-    """What the morphology kernels read of the source and of each target: windows or whole segments."""
-    samples = SEGMENT if suite.features.samples == SEGMENT else suite.inputs.samples
-    data = (context.source, *context.targets)
-    tables = (context.source_table, *context.target_tables)
-    return [
-        (d, table if samples == table.samples else window_table(d, samples))
-        for d, table in zip(data, tables, strict=True)
-    ]
-
-
-def kernel_job(context: Context, job: tuple[Cell, int, bool]) -> None:
-    """Features of kernels that need no fit, of one data set, once for all folds (in a worker)."""
-    cell, place, limb = job
-    context = context.of(cell)
-    random_features(*kernel_inputs(context, context.suite)[place], limb, context.cache)
-
-
-def feature_job(context: Context, cell: Cell) -> float:
-    """Fit the morphology transform of a cell's fold and compute its tokens everywhere (in a worker); seconds taken."""
-    began = time.perf_counter()
-    context = context.of(cell)
-    suite, fold = context.suite, cell.fold
-    source, *targets = kernel_inputs(context, suite)
-    transform = fit_morphology(
-        *source, context.folds[fold - 1], suite.features, suite.base_seed, suite.budget.lead_dropout, context.cache
-    )
-    for limb in (False, True):
-        morphology_tokens(*source, transform, limb, context.cache)
-    for target in targets:
-        morphology_tokens(*target, transform, False, context.cache)
-    return time.perf_counter() - began
+def _cell(context: Context, v: Variant, fold: int, seed: int) -> Cell:
+    """One cell, with everything looked up that its key is made of, so that what is wrong with it is found now."""
+    suite = context.suite
+    config = v.configuration(suite.profile, searched(suite, v.model, fold).get("config"))
+    cell = Cell(variant=v.name, model=v.model, config=config, fold=fold, seed=seed, settings=v.settings)
+    cell_key(context, cell)
+    return cell
 
 
 def run_suite(
@@ -151,62 +133,33 @@ def run_suite(
     Raises
     ------
     UserError
-        For anything the user can put right; a cell that fails is no error but a row with a reason.
+        For anything the user can put right; a variant or cell that fails is no error but a row with a reason.
     """
     check_writable(out)
     names = [config.source, *config.targets]
     data = load_named(names, data_dir, cache_dir(out), config.signal, workers, progress)
     context, counts = make_context(config, data, out)
     check_search(context, variants)
-    cells = plan_cells(config, variants)
+    views, lacking = make_views(context, variants, data_dir, workers, progress)
+    context = dataclasses.replace(context, views=views)
+    cells, failures = plan_cells(context, [v for v in variants if v.name not in lacking])
+    failures = lacking | failures
     key = suite_key(context, variants)
     folder = out / "suites" / key[:16]
     progress.say(
         f"suite {key[:16]}: {len(cells)} cells on {context.source.name} ({describe(np.array(counts['']['fold']))})"
     )
-    write_truth(context, counts, folder)
-    views, failures = make_views(context, cells, data_dir, workers, progress)
-    context = dataclasses.replace(context, views=views)
-    result = SuiteResult(folder, key, context, list(variants), failures=failures)
     for name, reason in failures.items():
         progress.say(f"failed: {name}: {reason}")
-    cells = [cell for cell in cells if cell.variant not in failures]
-    _features(context, cells, workers, progress)
+    write_truth(context, counts, folder)
+    compute_features(context, cells, workers, progress)
+    result = SuiteResult(folder, key, context, list(variants), failures=failures)
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)
     if REFERENCE in result.failures:
         progress.say(f"the reference failed: {result.failures[REFERENCE]}")
     return result
-
-
-def _features(context: Context, cells: list[Cell], workers: int, progress: Progress) -> None:
-    """Morphology of all folds, once for every way in which the cells want it."""
-    wanted = {}
-    for cell in cells:
-        if "morphology" in model_spec(cell.model).streams(cell.config):
-            suite = context.of(cell).suite
-            asked = [view_key(suite), suite.features, suite.budget.lead_dropout, suite.inputs.samples, cell.fold]
-            wanted.setdefault(digest(asked), cell)
-    if not wanted:
-        return
-    jobs = list(wanted.values())
-    unfitted = {
-        view_key(suite): cell for cell in jobs if (suite := context.of(cell).suite).features.kernels == "random"
-    }
-    places = [(0, True), *((place, False) for place in range(1 + len(context.targets)))]
-    parts = [(cell, *place) for cell in unfitted.values() for place in places]
-    for stage, unit, function, todo in (
-        ("random kernels", "data sets", kernel_job, parts),
-        ("features", "folds", feature_job, jobs),
-    ):
-        if not todo:
-            continue
-        with progress.stage(stage, unit=unit) as report:
-            for done, outcome in enumerate(run_jobs(function, context, todo, workers), 1):
-                if outcome.reason:
-                    raise UserError(f"{stage} failed: {outcome.reason}\n{outcome.traceback}")
-                report(done, len(todo))
 
 
 def _run_cells(context: Context, cells: list[Cell], workers: int, progress: Progress, result: SuiteResult) -> None:

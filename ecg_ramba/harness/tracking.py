@@ -182,7 +182,7 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, evaluation: Evaluation,
         mlflow.log_params(
             {
                 "differs by": differs or "nothing",
-                "model": row["kind"] if row["kind"] in ("ensemble", "external") else variant.model,
+                "model": row["kind"] if row["kind"] in ("ensemble", "external", "plug-in") else variant.model,
                 "pooling": json.dumps(row["pooling"]),
             }
         )

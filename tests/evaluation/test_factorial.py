@@ -106,3 +106,11 @@ def test_a_suite_with_factors_has_effects_and_they_are_those_of_its_table(fake_s
         if task in ("source", "synthetic-third"):
             assert by_name["hrv: on - off"].low > 0
             assert abs(by_name["backbone: mamba - attention"].value) < hrv / 3
+
+
+def test_variants_that_name_other_factors_are_no_pair():
+    one, two = (("backbone", "mamba"),), (("backbone", "none"),)
+    cells = {one: Scored(0.8, None), two: Scored(0.7, None), (("colour", "red"),): Scored(0.6, None),
+             (("colour", "blue"), ("shape", "round")): Scored(0.5, None)}  # fmt: skip
+    (found,) = effects(cells, 0.95)
+    assert (found.name, found.contrasts, round(found.value, 9)) == ("backbone: mamba - none", 1, 0.1)

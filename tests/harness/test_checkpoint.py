@@ -15,8 +15,8 @@ from ecg_ramba.errors import CheckpointError, LeakageError, RecordError, UserErr
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness.cells import probabilities
 from ecg_ramba.harness.checkpoint import load_fold_model
+from ecg_ramba.harness.contexts import cache_dir
 from ecg_ramba.harness.predict import predict_record, prediction_json, read_recording
-from ecg_ramba.harness.suite import cache_dir
 from ecg_ramba.harness.trained import (
     clear_target,
     evaluation_folder,

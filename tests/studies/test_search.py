@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from ecg_ramba.errors import LeakageError, UserError
+from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
 from ecg_ramba.harness.options import read_overrides
 from ecg_ramba.harness.progress import Progress
-from ecg_ramba.harness.suite import cache_dir, load_named, make_context
 from studies.search import inner_fold, search
 
 
