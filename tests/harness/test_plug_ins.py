@@ -301,12 +301,12 @@ def test_features_that_fail_fail_who_needs_them_and_end_the_run_of_the_reference
     def fit(source, table, fold, features, *rest):
         raise MemoryError("no memory left")
 
-    monkeypatch.setattr("ecg_ramba.harness.suite.fit_morphology", fit)
+    monkeypatch.setattr("ecg_ramba.harness.feature_jobs.fit_morphology", fit)
     monkeypatch.setattr(cells, "fit_morphology", fit)
     _, rows, _ = run(mine("kernels", "minirocket_linear"))
     assert "MemoryError: no memory left" in rows["kernels"]["reason"]
-    assert "features of fold 1 failed: MemoryError" in capsys.readouterr().err
-    with pytest.raises(UserError, match="features of fold 1 failed: MemoryError: no memory left"):
+    assert "features of kernels, fold 1, failed: MemoryError" in capsys.readouterr().err
+    with pytest.raises(UserError, match="features of ecg_ramba, fold 1, failed: MemoryError: no memory left"):
         run(mine("ecg_ramba"))
 
 
