@@ -35,13 +35,12 @@ from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 
 NUMERIC_MODULES = (
     "ecg_ramba.signal",
-    *(f"ecg_ramba.features.{name}" for name in ("minirocket", "release", "components", "transform", "rhythm")),
     *(
         f"ecg_ramba.harness.{name}"
         for name in ("train", "loss", "segments", "ema", "inputs", "features", "placebo", "cells")
     ),
 )
-"""Code whose change makes every cell stale; the model's own modules are added."""
+"""Code whose change makes every cell stale, besides ``ecg_ramba.features``, ``ecg_ramba.nn`` and the model's own."""
 
 ALONE = 16
 """Windows of every prediction that are also predicted by a fresh copy of the model, apart from the others."""
@@ -125,10 +124,17 @@ def cell_key(context: Context, cell: Cell) -> str:
 
 @cache
 def code_digest(model_module: str) -> str:
-    """SHA-256 over the sources that decide a cell's numbers: the numeric modules, ecg_ramba.nn and the model's own."""
-    names = [*NUMERIC_MODULES, model_module]
-    files = {Path(importlib.import_module(n).__file__) for n in names}
-    files |= set(Path(importlib.import_module("ecg_ramba.nn").__file__).parent.glob("*.py"))
+    """SHA-256 over the sources that decide a cell's numbers: the numeric modules, features, nn and the model's own.
+
+    The model's own are its module and what that imports by name from its package.
+    """
+    module = importlib.import_module(model_module)
+    package = model_module.rpartition(".")[0] + "."
+    used = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
+    names = {*NUMERIC_MODULES, model_module, *(name for name in used if name.startswith(package))}
+    files = {Path(importlib.import_module(name).__file__) for name in names}
+    for room in ("ecg_ramba.features", "ecg_ramba.nn"):
+        files |= set(Path(importlib.import_module(room).__file__).parent.glob("*.py"))
     h = hashlib.sha256()
     for path in sorted(files, key=lambda p: (p.parent.name, p.name)):
         h.update(path.name.encode() + path.read_bytes())

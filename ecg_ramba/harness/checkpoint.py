@@ -19,7 +19,8 @@ import numpy as np
 from ecg_ramba import __version__
 from ecg_ramba.data.labels import mapping_digest
 from ecg_ramba.errors import CheckpointError, UserError
-from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
+from ecg_ramba.features.standardise import RhythmTransform
+from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform
 from ecg_ramba.files import write_atomic
 from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.keys import canonical_json

@@ -9,8 +9,9 @@ import numpy as np
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.features.release import SLOTS, RandomKernels, rhythm_slots
 from ecg_ramba.features.rhythm import RHYTHM_NAMES
+from ecg_ramba.features.standardise import RhythmTransform
 from ecg_ramba.features.transform import BATCH as PROJECTED
-from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform, RhythmTransform
+from ecg_ramba.features.transform import FeatureConfig, MorphologyTransform
 from ecg_ramba.files import building, is_complete
 from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.harness.folds import Fold

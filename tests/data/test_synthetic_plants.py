@@ -16,7 +16,7 @@ from ecg_ramba.data.synthetic import DATASETS, PLANTS, RHYTHM, SOURCE, THIRD, Co
 from ecg_ramba.data.synthetic_signal import beat_times, beats, disturbance, draw_person
 from ecg_ramba.features.minirocket import MiniRocket
 from ecg_ramba.features.rhythm import r_peaks, rhythm_features, variability
-from ecg_ramba.features.transform import RhythmTransform
+from ecg_ramba.features.standardise import RhythmTransform
 from ecg_ramba.signal import SignalConfig, WindowView, band_pass, preprocess
 
 SEEDS = (0, 1, 2, 3, 4)

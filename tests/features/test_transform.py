@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.decomposition import PCA
 
 from ecg_ramba.errors import CheckpointError
-from ecg_ramba.features.transform import BATCH, CLIP, FeatureConfig, MorphologyTransform, RhythmTransform
+from ecg_ramba.features.standardise import CLIP, RhythmTransform
+from ecg_ramba.features.transform import BATCH, FeatureConfig, MorphologyTransform
 from ecg_ramba.keys import array_digest
 from ecg_ramba.signal import WindowView, without_precordial
 

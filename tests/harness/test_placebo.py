@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.features.rhythm import RHYTHM_NAMES
-from ecg_ramba.features.transform import RhythmTransform
+from ecg_ramba.features.standardise import RhythmTransform
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import InputConfig, Variant
 from ecg_ramba.harness.features import window_source
