@@ -118,6 +118,7 @@ def test_the_share_is_exact_and_changes_nothing_before_training(share, count):
     frozen = {n: b.shape[1] for n, b in model.named_buffers() if n.startswith("frozen_")}
     assert frozen == ({"frozen_weight": 84 - count, "frozen_level": 84 - count} if count < 84 else {})
     assert parameters(model) == 40 * 8 + groups * count * (9 + levels)
+    assert count != 21 or len({tuple(w.flatten().tolist()) for w in model.weight}) == groups, "others a dilation"
     torch.manual_seed(0)
     reference = KernelTokens(12, 600, 8, 40)
     batch = batch_for(KERNELS, 6)
