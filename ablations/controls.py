@@ -3,6 +3,21 @@
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.harness.config import Variant
 
+
+def _encoder(name: str, title: str, claim: str, **changes) -> Variant:
+    return Variant(name=name, title=title, changes=changes, group="placebos", claim=claim)
+
+
+def _kernels(percent: int, claim: str) -> Variant:
+    return _encoder(
+        f"kernels_{percent}",
+        f"MiniRocket's kernels in the network, {percent} % trainable",
+        claim,
+        morphology_encoder="kernels",
+        trainable_kernels=percent / 100,
+    )
+
+
 PLACEBOS = (
     Variant(
         name="placebo_hrv",
@@ -25,6 +40,15 @@ PLACEBOS = (
         group="placebos",
         claim="what the two streams say helps, not the parameters that read them",
     ),
+    _encoder(
+        "learned_encoder",
+        "a learned convolutional encoder in MiniRocket's place",
+        "MiniRocket is more than a second learned encoder of as many trained parameters",
+        morphology_encoder="convolution",
+    ),
+    _kernels(0, "biases, components and dilations as MiniRocket fits them add to its kernels"),
+    _kernels(25, "fixed kernels transfer better than partly trained ones (beside kernels_0)"),
+    _kernels(100, "fixed kernels transfer better than trained ones (beside kernels_0)"),
 )
 
 

@@ -9,7 +9,8 @@ Data flow of one window::
     -> latents that attend to all of it ("latents"), or the sequence as it is ("tokens")
     -> bidirectional Mamba-2 blocks -> LayerNorm, mean over tokens -> Linear -> logits
 
-A stream that is switched off has neither tokens nor parameters. Module names are those of the published checkpoints.
+A stream that is switched off has neither tokens nor parameters. An encoder of the signal may take MiniRocket's place
+(:mod:`ecg_ramba.nn.morphology`). Module names are those of the published checkpoints.
 
 Reference: Nguyen and Tran 2025, "ECG-RAMBA: Zero-Shot ECG Generalization by Morphology-Rhythm Disentanglement and
 Long-Range Modeling", arXiv:2512.23347.
@@ -19,107 +20,21 @@ Shape suffixes: B batch, L tokens, M latents, D width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecg_ramba.errors import UserError
 from ecg_ramba.models import Batch, InputShape, ModelSpec
 from ecg_ramba.nn.attention import Attention, EncoderBlock
+from ecg_ramba.nn.config import EcgRambaConfig, profile, search_space, streams
 from ecg_ramba.nn.dropout import Dropout
 from ecg_ramba.nn.fusion import CrossAttentionFusion
 from ecg_ramba.nn.inputs import masked_mean, token_mask, visible_rhythm, visible_signal
 from ecg_ramba.nn.lead_gate import LeadGate
 from ecg_ramba.nn.mamba import BiMambaBlock
-from ecg_ramba.nn.perceiver import GroupProjection, Perceiver, feed_forward
-from ecg_ramba.nn.tokenizer import SCALES, MultiScaleTokenizer
-
-
-@dataclass(frozen=True, kw_only=True)
-class EcgRambaConfig:
-    """Which parts there are, and their sizes.
-
-    Parameters
-    ----------
-    use_signal, use_morphology, use_rhythm : bool
-        The three streams; at least one.
-    lead_gate : bool
-        Learned gate per lead in front of the tokenizer.
-    scales : tuple of str
-        Branches of the tokenizer, of fine, medium and coarse.
-    fusion : {"cross", "concatenate"}
-        Signal and morphology tokens attend to each other, or are put one after the other as they are.
-    backbone_sequence : {"latents", "tokens"}
-        What the backbone reads: learned latents that have attended to all tokens (as published), or the ordered
-        signal, morphology and rhythm tokens themselves.
-    token_order : {"time", "shuffled"}
-        Order in which ``tokens`` puts the signal tokens: as recorded, or one fixed random order for all windows.
-    backbone : {"mamba", "forward", "attention"}
-        Bidirectional Mamba-2; the same with both mixers reading forwards; or two encoder blocks for each of its blocks,
-        their feed-forward layers sized so that both backbones have as many parameters.
-    d_model, layers, tokens, latents, heads : int
-        Width, Mamba blocks, signal tokens, latents of both Perceivers, attention heads.
-    d_state, d_conv, expand, headdim : int
-        Of the Mamba-2 mixers.
-    backbone_tokens : int
-        Signal tokens that Mamba scans in ``tokens``: neighbours are averaged down to this number (0: all).
-    feedforward : int
-        How many times the width the hidden layers of ConvNeXt and Mamba blocks have.
-    gate_width : int
-        Of the lead gate: a lead is summarised by four times as many values.
-    dropout, token_dropout, attention_dropout, head_dropout : float
-        In the Mamba blocks; in tokenizer and rhythm token; on the attention weights of fusion and final Perceiver
-        (none in ``small``: a CPU has no fused attention with dropout); before the last layer.
-    backend : str
-        Of the scan, see :func:`ecg_ramba.nn.ssd.ssd`.
-    """
-
-    use_signal: bool = True
-    use_morphology: bool = True
-    use_rhythm: bool = True
-    lead_gate: bool = True
-    scales: tuple[str, ...] = tuple(SCALES)
-    fusion: Literal["cross", "concatenate"] = "cross"
-    backbone: Literal["mamba", "forward", "attention"] = "mamba"
-    token_order: Literal["time", "shuffled"] = "time"
-    backbone_sequence: Literal["latents", "tokens"] = "latents"
-    d_model: int = 384
-    layers: int = 16
-    tokens: int = 625
-    latents: int = 64
-    heads: int = 8
-    d_state: int = 64
-    d_conv: int = 4
-    expand: int = 2
-    headdim: int = 64
-    backbone_tokens: int = 0
-    feedforward: int = 4
-    gate_width: int = 64
-    dropout: float = 0.3
-    token_dropout: float = 0.1
-    attention_dropout: float = 0.1
-    head_dropout: float = 0.2
-    backend: str = "auto"
-
-    def __post_init__(self):
-        if not (self.use_signal or self.use_morphology or self.use_rhythm):
-            raise UserError("ecg_ramba needs at least one stream; switch on use_signal, use_morphology or use_rhythm")
-        choices = {
-            "backbone_sequence": ("latents", "tokens"),
-            "fusion": ("cross", "concatenate"),
-            "backbone": ("mamba", "forward", "attention"),
-            "token_order": ("time", "shuffled"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if not self.scales or not set(self.scales) <= set(SCALES):
-            raise UserError(f"scales are some of {', '.join(SCALES)}, not {self.scales!r}")
-        if self.token_order == "shuffled" and not (self.use_signal and self.backbone_sequence == "tokens"):
-            raise UserError("token_order 'shuffled' needs use_signal and backbone_sequence 'tokens'")
+from ecg_ramba.nn.morphology import morphology_tokens, read_morphology
+from ecg_ramba.nn.perceiver import Perceiver, feed_forward
+from ecg_ramba.nn.tokenizer import MultiScaleTokenizer
 
 
 class EcgRamba(nn.Module):
@@ -144,8 +59,7 @@ class EcgRamba(nn.Module):
                 shape.leads, d, config.tokens, config.token_dropout, config.feedforward, config.scales
             )
         if config.use_morphology:
-            projection = GroupProjection(shape.components, d)
-            self.rocket_perceiver = Perceiver(projection, d, config.latents, config.heads)
+            self.rocket_perceiver = Perceiver(morphology_tokens(config, shape), d, config.latents, config.heads)
         if config.use_rhythm:
             self.hrv_proj = nn.Sequential(nn.Linear(2 * shape.rhythm, d), nn.GELU(), Dropout(config.token_dropout))
         self.cross_fusion = self.positions = None
@@ -202,7 +116,7 @@ class EcgRamba(nn.Module):
             gate_BE = self.spatial_attn(x_BET, batch.leads) if self.config.lead_gate else None
             parts.append(self.tok(x_BET, valid_BL, gate_BE))
         if self.config.use_morphology:
-            parts.append(self.rocket_perceiver(batch.morphology))
+            parts.append(read_morphology(self.rocket_perceiver, self.config.morphology_encoder, batch))
         if self.cross_fusion is not None:
             parts = [self.cross_fusion(*parts, valid_BL)]
         if self.config.use_rhythm:
@@ -264,45 +178,6 @@ def _matched_width(config: EcgRambaConfig) -> int:
         wanted = sum(p.numel() for p in _mamba_block(config).parameters()) / 2
         least = sum(p.numel() for p in EncoderBlock(d, config.heads, feedforward=1).parameters())
     return max(1, round(1 + (wanted - least) / (2 * d + 1)))
-
-
-def profile(name: str) -> EcgRambaConfig:
-    """The configuration of a profile: ``full`` is the paper's size, ``small`` is for two CPU cores."""
-    if name == "full":
-        return EcgRambaConfig()
-    if name == "small":
-        return EcgRambaConfig(
-            d_model=64,
-            layers=2,
-            tokens=157,
-            latents=32,
-            heads=4,
-            d_state=32,
-            backbone_tokens=64,
-            feedforward=2,
-            gate_width=16,
-            dropout=0.1,
-            attention_dropout=0.0,
-        )
-    raise UserError(f"ecg_ramba has no profile {name!r}; there are: small, full")
-
-
-def streams(config: EcgRambaConfig) -> frozenset[str]:
-    """The streams this configuration reads."""
-    used = {"signal": config.use_signal, "morphology": config.use_morphology, "rhythm": config.use_rhythm}
-    return frozenset(name for name, on in used.items() if on)
-
-
-def search_space(trial, config: EcgRambaConfig) -> EcgRambaConfig:
-    """Dropout, state size, depth and number of latents, around the given configuration."""
-    return replace(
-        config,
-        dropout=trial.suggest_float("dropout", 0.0, 0.4),
-        head_dropout=trial.suggest_float("head_dropout", 0.0, 0.4),
-        d_state=trial.suggest_categorical("d_state", [16, 32, 64]),
-        layers=trial.suggest_int("layers", max(1, config.layers // 2), config.layers + config.layers // 2),
-        latents=trial.suggest_categorical("latents", [16, 32, 64]),
-    )
 
 
 SPEC = ModelSpec(

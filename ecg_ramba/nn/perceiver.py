@@ -74,11 +74,14 @@ class Perceiver(nn.Module):
         self.ffn = feed_forward(width)
         self.norm3 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Inputs of B windows -> latents (B, M, width)."""
+    def forward(self, x, valid_BG: Tensor | None = None) -> Tensor:
+        """Inputs of B windows, as ``input_proj`` takes them -> latents (B, M, width).
+
+        Tokens that ``valid_BG`` marks False are not attended to.
+        """
         keys_BGD = self.norm_kv(self.input_proj(x))
         latents_BMD = self.latents.expand(len(keys_BGD), -1, -1)
-        latents_BMD = latents_BMD + self.cross_attn(self.norm_q(latents_BMD), keys_BGD)
+        latents_BMD = latents_BMD + self.cross_attn(self.norm_q(latents_BMD), keys_BGD, valid_BG)
         latents_BMD = latents_BMD + self.self_attn(self.norm2(latents_BMD))
         return latents_BMD + self.ffn(self.norm3(latents_BMD))
 

@@ -10,9 +10,7 @@ from torch import nn
 from ecg_ramba.models import InputShape, ModelSpec, estimator_parameters
 from ecg_ramba.nn.flops import count_flops
 from ecg_ramba.nn.inputs import example_batch
-
-GROUPS = 27
-"""Dilation groups of canonical MiniRocket for windows of 2500 samples."""
+from ecg_ramba.nn.morphology import GROUPS
 
 COMPONENTS = {"small": 108, "full": 3072}
 """Principal components assumed in a summary; a real number follows from the size of the training part."""

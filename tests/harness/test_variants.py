@@ -28,7 +28,9 @@ def test_groups():
     assert default[0] == REFERENCE
     assert {v.group for n, v in known.items() if n in default} == {"default"}
     assert names(everything=True) == list(known)
-    assert set(names("placebos")) == {REFERENCE, "placebo_hrv", "placebo_minirocket", "placebo_both"}
+    streams = {"placebo_hrv", "placebo_minirocket", "placebo_both"}
+    encoders = {"learned_encoder", "kernels_0", "kernels_25", "kernels_100"}
+    assert set(names("placebos")) == {REFERENCE} | streams | encoders
     assert set(names("ensemble")) == {"ensemble", *known["ensemble"].mean_of}
     with pytest.raises(UserError, match="no variant or group is called 'placebo'; did you mean placebos"):
         names("placebo")
