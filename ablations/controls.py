@@ -116,7 +116,7 @@ STRUCTURE = (
         },
         pooling=Pooling(rule="geometric"),
         group="structure",
-        claim="what the paper says and its release does not do matters (see the release's departures in the README)",
+        claim="where the published release departs from its paper, the paper is right",
     ),
 )
 
