@@ -26,6 +26,7 @@ from ecg_ramba.features.rhythm import RHYTHM_NAMES
 from ecg_ramba.files import building, is_complete, read_json, write_json
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.config import SuiteConfig
+from ecg_ramba.harness.embeddings import with_embedding
 from ecg_ramba.harness.features import fit_morphology, fit_rhythm, window_source
 from ecg_ramba.harness.folds import Fold, window_labels
 from ecg_ramba.harness.inputs import WindowSource, WindowTable
@@ -35,7 +36,7 @@ from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 
 NUMERIC_MODULES = (
     "ecg_ramba.signal",
-    *(f"ecg_ramba.features.{name}" for name in ("minirocket", "components", "transform", "rhythm")),
+    *(f"ecg_ramba.features.{name}" for name in ("minirocket", "components", "transform", "rhythm", "embedding")),
     *(f"ecg_ramba.harness.{name}" for name in ("train", "loss", "ema", "inputs", "features", "placebo", "cells")),
 )
 """Code whose change makes every cell stale; the model's own modules are added."""
@@ -182,10 +183,13 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         suite.inputs,
         augmented=True,
     )
+    if "embedding" in streams:
+        source = with_embedding(source, cell.config, context.cache, suite.device, augmented=True)
     y, weight = window_labels(context.truth, context.source_table, rows, fold.trained)
     shape = InputShape(
         components=morphology.components if morphology else (),
         rhythm=len(RHYTHM_NAMES) if rhythm else 0,
+        embedding=0 if source.embedding is None else source.embedding.shape[1],
         classes=len(context.truth.space.classes),
     )
     seed = (suite.base_seed, cell.seed, cell.fold)
@@ -274,6 +278,8 @@ def probabilities(
         would a model that reads the statistics of a target, or the order of its files.
     """
     source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache, model.inputs)
+    if "embedding" in model.streams:
+        source = with_embedding(source, model.config, cache, device)
     some = np.linspace(len(rows) - 1, 0, min(ALONE, len(rows))).astype(int)
     alone = _predict(model, copy.deepcopy(model.fitted), dataclasses.replace(source, rows=source.rows[some]), device)
     p = _predict(model, model.fitted, source, device)

@@ -18,6 +18,7 @@ from ecg_ramba.files import write_atomic, write_json
 from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.external import read_external
+from ecg_ramba.harness.foundation import overlap_row
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import plain
 
@@ -50,7 +51,8 @@ def write_truth(context: Context, counts: dict, folder: Path) -> None:
 
 def write_variants(result: SuiteResult) -> None:
     """windows.parquet of each trained variant, and variants.json."""
-    wanted = result.context.suite.folds * result.context.suite.seeds
+    suite = result.context.suite
+    wanted = suite.folds * suite.seeds
     rows, whole = [], {}
     for v in result.variants:
         if not v.trained:
@@ -58,7 +60,8 @@ def write_variants(result: SuiteResult) -> None:
         cells = sorted(result.cells.get(v.name, []), key=lambda c: (c["seed"], c["fold"]))
         row = {"name": v.name, "title": v.title, "kind": "trained", "claim": v.claim, "pooling": plain(v.pooling)}
         row |= {"factors": dict(v.factors)}
-        row |= {"reference": v.name == REFERENCE, "note": "", "status": "ok", "reason": ""}
+        row |= {"reference": v.name == REFERENCE, "status": "ok", "reason": ""}
+        row |= overlap_row(v.configuration(suite.profile), suite.source, (suite.source, *suite.targets))
         row |= {"windows": None, "parameters": None, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
         if len(cells) < wanted:
             row |= {"status": "failed", "reason": result.failures.get(v.name, "some of its cells did not run")}

@@ -19,6 +19,7 @@ from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.files import check_writable, explained, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
+from ecg_ramba.harness.embeddings import embed_all
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.features import fit_morphology, morphology_tokens
 from ecg_ramba.harness.folds import make_source_folds
@@ -222,6 +223,8 @@ def run_suite(
     write_truth(context, counts, folder)
     _features(context, cells, workers, progress)
     result = SuiteResult(folder, key, context, list(variants))
+    result.failures |= embed_all(context, cells, workers, progress)
+    cells = [c for c in cells if c.variant not in result.failures]
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)

@@ -22,6 +22,7 @@ from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, write_text
 from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context, probabilities
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
+from ecg_ramba.harness.foundation import overlap_row
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.outputs import commit, data_facts
 from ecg_ramba.harness.splits import overlap_with_source
@@ -238,8 +239,11 @@ def evaluation_folder(
     ------
     LeakageError
         If nothing of the source was held out from these models.
+    UserError
+        If they rest on a foundation model whose overlap with a data set is not stated.
     """
     whole, kept, number, frames, data = source, None, None, [], []
+    row = _variant_row(models, [d.name for d in (source, *targets) if d is not None])
     if source is not None:
         kept, number, frames = _held_out_part(models, source, cache)
         data.append(data_facts(kept, kept, len(window_table(kept)), {}))
@@ -261,7 +265,7 @@ def evaluation_folder(
     write_json(folder / "tasks.json", tasks)
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
     write_atomic(folder / "windows.parquet", lambda p: pd.concat(frames, ignore_index=True).to_parquet(p, index=False))
-    write_json(folder / "variants.json", [_variant_row(models)])
+    write_json(folder / "variants.json", [row])
     write_json(folder / "suite.json", _suite_facts(models, data, [t.name for t in targets], key, command))
     return folder
 
@@ -279,10 +283,11 @@ def _frame(model: FoldModel, data: Prepared, table, rows, cache) -> pd.DataFrame
     return pd.concat([pd.DataFrame(columns), pd.DataFrame(p, columns=list(model.classes))], axis=1)
 
 
-def _variant_row(models: Sequence[FoldModel]) -> dict:
+def _variant_row(models: Sequence[FoldModel], names: Sequence[str]) -> dict:
     costs = [m.facts["cost"] for m in models]
     row = {"name": models[0].spec.name, "title": models[0].spec.title, "kind": "trained", "windows": "windows.parquet"}
-    row |= {"pooling": plain(Pooling()), "reference": True, "status": "ok", "reason": "", "note": "", "claim": ""}
+    row |= {"pooling": plain(Pooling()), "reference": True, "status": "ok", "reason": "", "claim": ""}
+    row |= overlap_row(models[0].config, models[0].facts["source"], names)
     row |= {"parameters": max(c["parameters"] for c in costs), "flops": costs[0]["flops"]}
     return row | {"seconds": sum(c["seconds"] for c in costs), "peak_mb": max(c["peak_rss_mb"] for c in costs)}
 
