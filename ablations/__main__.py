@@ -1,6 +1,7 @@
 """``nox -s ablations``: train every variant under one protocol, score zero-shot, log and report."""
 
 import sys
+from pathlib import Path
 
 from ecg_ramba.harness.options import (
     Parser,
@@ -25,6 +26,14 @@ def parser() -> Parser:
     choice.add_argument("--all", action="store_true", help="run all registered variants")
     choice.add_argument(
         "--predictions", nargs="+", default=[], metavar="NAME=FILE", help="models from elsewhere, by their predictions"
+    )
+    choice.add_argument(
+        "--foundation",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="foundation models with a linear probe, each by its TOML description; runs the code that it names",
     )
     add_suite_options(made)
     add_tracking_options(made)
@@ -80,16 +89,20 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.external import external_variants
+    from ecg_ramba.harness.foundation import foundation_variants
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.suite import run_suite
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
 
     variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
+    config = suite_config(options)
+    variants += foundation_variants(options.foundation, (config.source, *config.targets))
     names = [v.name for v in variants]
     if len(set(names)) < len(names):
-        raise UserError("--predictions takes a name that a variant of this run has; choose another")
-    config, settings = suite_config(options), evaluation_config(options)
+        doubled = next(n for n in names if names.count(n) > 1)
+        raise UserError(f"two variants of this run would be called {doubled!r}; rename the one that you brought")
+    settings = evaluation_config(options)
     if not options.no_tracking:
         check_tracking(options.tracking)
     progress = Progress()

@@ -27,8 +27,11 @@ from ecg_ramba.errors import UserError, first_line, unknown_name
 if TYPE_CHECKING:
     import torch
 
-STREAMS = ("signal", "morphology", "rhythm")
-"""The three inputs a model may use: the filtered signal, MiniRocket tokens, heart-rate variability."""
+STREAMS = ("signal", "morphology", "rhythm", "embedding")
+"""Inputs a model may use: the filtered signal, MiniRocket tokens, heart-rate variability, a frozen model's embedding.
+
+A configuration that reads ``embedding`` is an :class:`ecg_ramba.features.embedding.Embedder`, which says whose.
+"""
 
 PROFILES = ("small", "full")
 """``small``: for two CPU cores. ``full``: the paper's sizes."""
@@ -40,13 +43,14 @@ class InputShape:
 
     ``components`` holds the number of principal components of each MiniRocket dilation group; the batch's morphology
     array is padded with zeros to ``max(components)``. ``rhythm`` counts HRV values (their validity flags come in a
-    second array of the same size).
+    second array of the same size), ``embedding`` the values of an embedding.
     """
 
     leads: int = 12
     samples: int = 2500
     components: tuple[int, ...] = ()
     rhythm: int = 0
+    embedding: int = 0
     classes: int = 24
 
 
@@ -56,7 +60,7 @@ class Windows:
 
     signal (N, 12, 2500) float32, z-scored, zero where absent; leads (N, 12) bool, lead present; valid (N, 2500) bool,
     sample inside the recording; morphology (N, groups, max components) float32; rhythm (N, R) float32, standardised,
-    zero where not measurable; rhythm_valid (N, R) bool.
+    zero where not measurable; rhythm_valid (N, R) bool; embedding (N, D) float32, as the frozen model gave it.
     """
 
     leads: np.ndarray
@@ -65,6 +69,7 @@ class Windows:
     morphology: np.ndarray | None = None
     rhythm: np.ndarray | None = None
     rhythm_valid: np.ndarray | None = None
+    embedding: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.leads)
@@ -80,6 +85,7 @@ class Batch:
     morphology: torch.Tensor | None = None
     rhythm: torch.Tensor | None = None
     rhythm_valid: torch.Tensor | None = None
+    embedding: torch.Tensor | None = None
 
 
 class Estimator(Protocol):

@@ -16,11 +16,12 @@ from ecg_ramba.data.tasks import truth_of
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.evaluation.pooling import Pooling, pool
 from ecg_ramba.files import check_writable, write_json
-from ecg_ramba.harness.cells import Cell, Context, probabilities, train_cell
+from ecg_ramba.harness.cells import Cell, Context, train_cell
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.folds import Fold, training_part
+from ecg_ramba.harness.probabilities import probabilities
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import inner_split
 from ecg_ramba.keys import digest, plain, seed_for

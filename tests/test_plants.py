@@ -21,10 +21,11 @@ from ecg_ramba.data.synthetic import CohortConfig, synthesize
 from ecg_ramba.evaluation.intervals import subject_draws
 from ecg_ramba.evaluation.metrics import Ranking, roc_auc
 from ecg_ramba.evaluation.pooling import Pooling, pool
-from ecg_ramba.harness.cells import Cell, probabilities, train_cell
+from ecg_ramba.harness.cells import Cell, train_cell
 from ecg_ramba.harness.config import Budget, SuiteConfig
 from ecg_ramba.harness.contexts import make_context
 from ecg_ramba.harness.executor import default_workers, run_jobs
+from ecg_ramba.harness.probabilities import probabilities
 from ecg_ramba.harness.variants import all_variants
 
 SEEDS = (11, 12, 13, 14, 15)

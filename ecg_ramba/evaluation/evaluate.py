@@ -255,4 +255,4 @@ def _notes(suite: Suite, contexts: dict[str, TaskContext], has_reference: bool) 
             elif not task.source and 0 < s.folds < suite.n_folds:
                 notes.append(f"{task.name}: {cls} is predicted by {s.folds} of {suite.n_folds} fold models.")
         notes += [f"{task.name}: {note}." for note in (*task.notes, context.challenge_note) if note]
-    return notes
+    return notes + [f"{v.title}: {v.note}." for v in suite.variants if v.overlap]

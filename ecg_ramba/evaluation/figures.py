@@ -76,7 +76,9 @@ def _panel(axis, block: Block, difference: bool) -> None:
     reference = next((r["value"] for r in rows if r["reference"]), math.nan)
     if not difference and math.isfinite(reference):
         axis.axvline(reference, color=_GREY, linewidth=0.6, zorder=1)
-    axis.set_yticks(heights, [r["title"] for r in rows] if not difference else [""] * len(rows), fontsize=9.5)
+    axis.set_yticks(
+        heights, [r["title"].replace(" [", "\n[") for r in rows] if not difference else [""] * len(rows), fontsize=9.5
+    )
     axis.set_ylim(min(heights) - 0.7, 0.7)
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=9)

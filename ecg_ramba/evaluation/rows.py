@@ -26,6 +26,7 @@ from ecg_ramba.evaluation.verdicts import verdict
 MACRO = "macro"
 COLUMNS = (
     *("data", "task", "dataset", "role", "derived", "variant", "title", "kind", "pooling", "reference", "status"),
+    "overlap",
     *("cls", "support", "classes", "estimate", "metric", "value", "lo", "hi", "diff", "diff_lo", "diff_hi"),
     *("gap", "gap_lo", "gap_hi", "gap_diff", "gap_diff_lo", "gap_diff_hi", "gap_classes", "gap_reason"),
     *("verdict", "gap_verdict"),
@@ -66,7 +67,8 @@ def identity(suite: Suite, variant: Variant, context: TaskContext) -> dict:
         "role": task.role,
         "derived": task.derived,
         "variant": variant.name,
-        "title": variant.title,
+        "title": variant.title_on(task),
+        "overlap": dict(variant.overlap).get(task.dataset, ""),
         "kind": variant.kind,
         "pooling": variant.pooling.title,
         "reference": variant.reference,

@@ -57,7 +57,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the tables: a retrained model, or another pooling of an existing model's windows."""
+    """One row of the tables: a retrained model, or another pooling of an existing model's windows.
+
+    ``overlap``: what a model pretrained elsewhere is said to have seen of each data set: none, pretraining, unknown.
+    """
 
     name: str
     title: str
@@ -72,6 +75,13 @@ class Variant:
     note: str
     reference: bool
     factors: tuple[tuple[str, str], ...] = ()
+    overlap: tuple[tuple[str, str], ...] = ()
+
+    def title_on(self, task: Task) -> str:
+        """Its title, marked where by its own statement its pretraining saw the task's data, or may have."""
+        if dict(self.overlap).get(task.dataset, "none") == "none":
+            return self.title
+        return f"{self.title} [{'NOT HELD OUT' if task.source else 'NOT ZERO-SHOT'}]"
 
 
 @dataclass(frozen=True)
@@ -214,6 +224,7 @@ def _variants(path: Path) -> tuple[Variant, ...]:
                 note=entry.get("note") or "",
                 reference=bool(entry.get("reference", False)),
                 factors=tuple(sorted((entry.get("factors") or {}).items())),
+                overlap=tuple(sorted((entry.get("overlap") or {}).items())),
             )
         )
     _unique([v.name for v in variants], path, "variant")

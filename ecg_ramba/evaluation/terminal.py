@@ -55,8 +55,9 @@ def print_summary(evaluation: Evaluation, console) -> None:
         markup=False,
         highlight=False,
     )
+    pretrained = tuple(f"{v.title}: " for v in evaluation.suite.variants if v.overlap)
     for note in evaluation.notes:
-        if " is not scored: " in note:
+        if " is not scored: " in note or note.startswith(pretrained):
             console.print(note, markup=False, highlight=False)
     for name, reason in evaluation.failures.items():
         console.print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)

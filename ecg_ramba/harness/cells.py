@@ -4,7 +4,6 @@ A cell is found by its key: the configuration, the training part's digest, the s
 computes it. Targets are not in the key, since they cannot change what is trained.
 """
 
-import copy
 import dataclasses
 import hashlib
 import importlib
@@ -17,19 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import Truth
-from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.files import building, is_complete, read_json, write_json
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.config import SuiteConfig
+from ecg_ramba.harness.embeddings import with_embedding
 from ecg_ramba.harness.features import fit_morphology, fit_rhythm, window_source
 from ecg_ramba.harness.folds import Fold, window_labels
-from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
+from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.memory import peak_mb, start_peak
+from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 
@@ -37,16 +35,21 @@ NUMERIC_MODULES = (
     "ecg_ramba.signal",
     *(
         f"ecg_ramba.harness.{name}"
-        for name in ("train", "loss", "segments", "ema", "inputs", "features", "placebo", "cells")
+        for name in (
+            "train",
+            "loss",
+            "segments",
+            "ema",
+            "inputs",
+            "features",
+            "placebo",
+            "embeddings",
+            "probabilities",
+            "cells",
+        )
     ),
 )
 """Code whose change makes every cell stale, besides ``ecg_ramba.features``, ``ecg_ramba.nn`` and the model's own."""
-
-ALONE = 16
-"""Windows of every prediction that are also predicted by a fresh copy of the model, apart from the others."""
-
-SAME = {"fp32": 1e-3, "bf16": 2e-2}
-"""How far the two may be apart: what another batch size does to rounding, and no more."""
 
 ACTIVE_BACKEND = "torch"
 """What runs the selective scan: the portable form, always there."""
@@ -169,7 +172,7 @@ def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] |
             reused = False
             model = model or load_fold_model(folder / "model.pt")
             rows = np.arange(len(table)) if records is None else table.of_records(records)
-            frame = prediction_frame(model, data, table, rows, view, cell, space)
+            frame = prediction_frame(model, data, table, rows, context.cache, space, view.suite.device)
             with building(place) as temporary:
                 frame.to_parquet(temporary / "windows.parquet", index=False)
         predictions[data.name] = str(place / "windows.parquet")
@@ -204,12 +207,15 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         suite.inputs,
         augmented=True,
     )
+    if "embedding" in streams:
+        source = with_embedding(source, cell.config, context.cache, suite.device, augmented=True)
     y, weight = window_labels(context.truth, table, rows, fold.trained)
     classes = len(context.truth.space.classes)
     shape = InputShape(
         samples=table.samples,
         components=morphology.components if morphology else (),
         rhythm=len(rhythm.mean) if rhythm else 0,
+        embedding=0 if source.embedding is None else source.embedding.shape[1],
         # attention over a segment's windows: the network also says how much each counts, for each class
         classes=2 * classes if suite.budget.pooling == "attention" else classes,
     )
@@ -283,80 +289,3 @@ def _fit_estimator(spec, cell, shape, source, y, weight, suite, seed) -> tuple[A
     windows = source.windows(np.arange(len(source)), limb)
     estimator.fit(windows, y, weight > 0, seed_for(*seed, "estimator"))
     return estimator, {"parameters": parameters}
-
-
-def probabilities(
-    model: FoldModel, data: Prepared, table: WindowTable, rows: np.ndarray, cache: Path | None, device="cpu"
-):
-    """Window probabilities (n, classes) float32 of a fold's model; NaN for classes that it was not trained on.
-
-    Raises
-    ------
-    UserError
-        If the model returns the wrong shape, or anything but probabilities.
-    LeakageError
-        If what it says of a window depends on the other windows, on their order or on what it was shown before: so
-        would a model that reads the statistics of a target, or the order of its files.
-    """
-    if model.shape.samples != table.samples:
-        whole = window_table(data, model.shape.samples)
-        segments, of_segment = np.unique(table.at[rows], return_inverse=True)
-        return probabilities(model, data, whole, whole.of_segments(segments), cache, device)[of_segment]
-    source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache, model.inputs)
-    some = np.linspace(len(rows) - 1, 0, min(ALONE, len(rows))).astype(int)
-    if model.attention:  # a segment's windows are read together
-        some = np.flatnonzero(np.isin(table.at[rows], table.at[rows[some]]))[::-1]
-    alone = _predict(model, copy.deepcopy(model.fitted), dataclasses.replace(source, rows=source.rows[some]), device)
-    p = _predict(model, model.fitted, source, device)
-    if p.shape != (len(rows), len(model.classes)):
-        raise UserError(f"model {model.spec.name!r} returned shape {p.shape}, not {(len(rows), len(model.classes))}")
-    known = p[:, model.trained]
-    if not ((known >= 0) & (known <= 1)).all():
-        raise UserError(f"model {model.spec.name!r} returned values that are not probabilities (NaN or outside [0, 1])")
-    if not np.allclose(p[some], alone, atol=SAME[model.facts["precision"]], equal_nan=True):
-        raise LeakageError(
-            f"model {model.spec.name!r} says something else of a window when others are beside it; a model must read "
-            "each window by itself"
-        )
-    return p
-
-
-def _predict(model: FoldModel, fitted: Any, source: WindowSource, device: str) -> np.ndarray:
-    """Probabilities (windows, classes) float32 as the fitted model gives them; NaN for classes without training."""
-    if model.spec.kind == "network":
-        from ecg_ramba.harness.train import predict_network
-
-        p = predict_network(fitted.to(device), source, device, model.facts["precision"], attention=model.attention)
-    else:
-        p = fitted.predict_proba(source.windows(np.arange(len(source)), np.zeros(len(source), dtype=bool)))
-    p = np.asarray(p, dtype=np.float32)
-    if p.shape == (len(source), len(model.classes)):
-        p[:, ~model.trained] = np.nan
-    return p
-
-
-def prediction_frame(
-    model: FoldModel, data, table, rows, context: Context, cell: Cell, space: LabelSpace
-) -> pd.DataFrame:
-    """Window probabilities in the form of windows.parquet, in the classes of ``space``."""
-    p = probabilities(model, data, table, rows, context.cache, context.suite.device)
-    frame = pd.DataFrame(
-        {
-            "dataset": data.name,
-            "record": data.records["record"].to_numpy()[table.record[rows]],
-            "segment": table.segment[rows].astype(np.int32),
-            "start": table.start[rows].astype(np.int32),
-            "fold": np.int16(cell.fold),
-            "seed": np.int16(cell.seed),
-        }
-    )
-    return pd.concat([frame, pd.DataFrame(merged(p, model.classes, space), columns=list(space.classes))], axis=1)
-
-
-def merged(p: np.ndarray, classes: tuple[str, ...], space: LabelSpace) -> np.ndarray:
-    """Probabilities (n, classes) in the classes of a coarser label space: of those that count as one, the largest.
-
-    NaN, where a model was not trained on a class, gives way to the others' probability.
-    """
-    columns = [[i for i, name in enumerate(classes) if c in space.merge({name})] for c in space.classes]
-    return np.stack([np.fmax.reduce(p[:, of], axis=1) for of in columns], axis=1)

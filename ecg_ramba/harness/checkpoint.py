@@ -109,7 +109,8 @@ def load_fold_model(path: Path) -> FoldModel:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, carries code, or is not this project's.
+        If the file is missing, damaged, carries code, or is not this project's, or if the frozen foundation model that
+        it was trained on is not there or has changed.
     """
     import torch
 
@@ -129,6 +130,8 @@ def load_fold_model(path: Path) -> FoldModel:
         raise CheckpointError(f"{path} is not a checkpoint of this suite (format {FORMAT}); made by another project?")
     try:
         return _restore(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     except (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         first = str(error).split("\n")[0]
         raise CheckpointError(f"{path} does not fit this version of the suite ({first}); train again") from error

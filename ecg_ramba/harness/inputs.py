@@ -70,7 +70,8 @@ class WindowSource:
     """Windows of one data set with the features of one fold; streams that are not needed stay None.
 
     ``morphology`` and ``morphology_limb`` are (all windows, groups, components), with all leads and without V1-V6;
-    ``rhythm`` and ``rhythm_valid`` are (segments, R), by row of the store; ``rows`` selects windows of ``table``.
+    ``rhythm`` and ``rhythm_valid`` are (segments, R), by row of the store; ``embedding`` and ``embedding_limb`` are
+    (all windows, D); ``rows`` selects windows of ``table``.
     ``morphology_row``: for each window its row of the morphology arrays, where windows share one; None: its own number.
     """
 
@@ -83,6 +84,8 @@ class WindowSource:
     rhythm: np.ndarray | None = None
     rhythm_valid: np.ndarray | None = None
     morphology_row: np.ndarray | None = None
+    embedding: np.ndarray | None = None
+    embedding_limb: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,18 +104,21 @@ class WindowSource:
             fields["signal"] = signal
             fields["valid"] = np.arange(self.table.samples) < inside[:, None]
         if "morphology" in self.streams:
-            fields["morphology"] = self._morphology(rows, limb)
+            of = rows if self.morphology_row is None else self.morphology_row[rows]
+            fields["morphology"] = _gathered(self.morphology, self.morphology_limb, of, limb)
         if "rhythm" in self.streams:
             fields["rhythm"], fields["rhythm_valid"] = self.rhythm[at], self.rhythm_valid[at]
+        if "embedding" in self.streams:
+            fields["embedding"] = _gathered(self.embedding, self.embedding_limb, rows, limb)
         return Windows(**fields)
 
-    def _morphology(self, rows: np.ndarray, limb: np.ndarray) -> np.ndarray:
-        if self.morphology_row is not None:
-            rows = self.morphology_row[rows]
-        tokens = np.asarray(self.morphology[rows], dtype=np.float32)
-        if limb.any():
-            tokens[limb] = self.morphology_limb[rows[limb]]
-        return tokens
+
+def _gathered(whole: np.ndarray, without: np.ndarray | None, rows: np.ndarray, limb: np.ndarray) -> np.ndarray:
+    """These rows, of ``without`` where V1-V6 are absent; a copy, float32."""
+    out = np.asarray(whole[rows], dtype=np.float32)
+    if limb.any():
+        out[limb] = without[rows[limb]]
+    return out
 
 
 def to_batch(windows: Windows, device: str) -> Batch:

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,14 @@ from ecg_ramba.files import write_atomic, write_json
 from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.external import read_external
+from ecg_ramba.harness.foundation import overlap_row
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import plain
 
 
 @dataclass
 class SuiteResult:
-    """A finished suite: its folder, and for each trained variant the outcome of its cells."""
+    """A finished suite: its folder, and for each trained variant the outcome of its cells and its configuration."""
 
     folder: Path
     key: str
@@ -32,6 +34,7 @@ class SuiteResult:
     variants: list[Variant]
     cells: dict[str, list[dict]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, Any] = field(default_factory=dict)
 
 
 def write_truth(context: Context, counts: dict, folder: Path) -> None:
@@ -50,7 +53,8 @@ def write_truth(context: Context, counts: dict, folder: Path) -> None:
 
 def write_variants(result: SuiteResult) -> None:
     """windows.parquet of each trained variant, and variants.json."""
-    wanted = result.context.suite.folds * result.context.suite.seeds
+    suite = result.context.suite
+    wanted = suite.folds * suite.seeds
     rows, whole = [], {}
     for v in result.variants:
         if not v.trained:
@@ -58,7 +62,8 @@ def write_variants(result: SuiteResult) -> None:
         cells = sorted(result.cells.get(v.name, []), key=lambda c: (c["seed"], c["fold"]))
         row = {"name": v.name, "title": v.title, "kind": "trained", "claim": v.claim, "pooling": plain(v.pooling)}
         row |= {"factors": dict(v.factors)}
-        row |= {"reference": v.name == REFERENCE, "note": "", "status": "ok", "reason": ""}
+        row |= {"reference": v.name == REFERENCE, "status": "ok", "reason": ""}
+        row |= overlap_row(result.configs.get(v.name), suite.source, (suite.source, *suite.targets))
         row |= {"windows": None, "parameters": None, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
         if len(cells) < wanted:
             row |= {"status": "failed", "reason": result.failures.get(v.name, "some of its cells did not run")}

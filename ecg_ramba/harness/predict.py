@@ -16,9 +16,9 @@ from ecg_ramba.data.wfdb_header import read_header
 from ecg_ramba.data.wfdb_io import read_waveform
 from ecg_ramba.errors import RecordError
 from ecg_ramba.evaluation.pooling import Pooling, pool
-from ecg_ramba.harness.cells import probabilities
 from ecg_ramba.harness.checkpoint import FoldModel
 from ecg_ramba.harness.inputs import window_table
+from ecg_ramba.harness.probabilities import probabilities
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ecg_ramba.files import check_writable, explained, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.contexts import cache_dir, load_named, make_context, make_views
+from ecg_ramba.harness.embeddings import embed_all
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.feature_jobs import compute_features
 from ecg_ramba.harness.outputs import SuiteResult, write_suite, write_truth, write_variants
@@ -153,7 +154,10 @@ def run_suite(
         progress.say(f"failed: {name}: {reason}")
     write_truth(context, counts, folder)
     compute_features(context, cells, workers, progress)
+    failures |= embed_all(context, cells, workers, progress)
     result = SuiteResult(folder, key, context, list(variants), failures=failures)
+    result.configs |= {cell.variant: cell.config for cell in cells}
+    cells = [cell for cell in cells if cell.variant not in failures]
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)

@@ -186,6 +186,8 @@ def _log_variant(mlflow, result: SuiteResult, row: dict, evaluation: Evaluation,
                 "pooling": json.dumps(row["pooling"]),
             }
         )
+        if row.get("note"):
+            mlflow.set_tag("note", row["note"])
         if row["status"] != "ok":
             mlflow.set_tag("reason", row["reason"])
             return run

@@ -20,10 +20,12 @@ from ecg_ramba.data.tasks import build_tasks
 from ecg_ramba.errors import CheckpointError, LeakageError, UserError
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, write_text
-from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context, probabilities
+from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
+from ecg_ramba.harness.foundation import overlap_row
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.outputs import commit, data_facts
+from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import digest, plain
 
@@ -199,14 +201,14 @@ def _held_out_part(
             "by --data DIR"
         )
     number = np.zeros(len(source.records), dtype=np.int16)
-    frames, table = [], window_table(source)
+    frames, table, space = [], window_table(source), label_space(models[0].facts["label_space"])
     for model in models:
         fold = model.facts["fold"]
         rows = held_out(model, source.records)
         rows = rows[(number[rows] == 0) | (number[rows] == fold)]
         number[rows] = fold
         if len(rows):
-            frames.append(_frame(model, source, table, table.of_records(rows), cache))
+            frames.append(prediction_frame(model, source, table, table.of_records(rows), cache, space))
     if not frames:
         raise LeakageError(f"all recordings of {source.name} were in the training of these models; nothing is held out")
     return source.subset(np.flatnonzero(number)), number[number > 0], frames
@@ -238,8 +240,12 @@ def evaluation_folder(
     ------
     LeakageError
         If nothing of the source was held out from these models.
+    UserError
+        If they rest on a foundation model whose overlap with a data set is not stated.
     """
     whole, kept, number, frames, data = source, None, None, [], []
+    space = label_space(models[0].facts["label_space"])
+    row = _variant_row(models, [d.name for d in (source, *targets) if d is not None])
     if source is not None:
         kept, number, frames = _held_out_part(models, source, cache)
         data.append(data_facts(kept, kept, len(window_table(kept)), {}))
@@ -247,11 +253,10 @@ def evaluation_folder(
     for target in targets:
         left, counts = clear_target(target, whole, models)
         table = window_table(left)
-        frames += [_frame(model, left, table, np.arange(len(table)), cache) for model in models]
+        frames += [prediction_frame(model, left, table, np.arange(len(table)), cache, space) for model in models]
         data.append(data_facts(target, left, len(table), counts))
         cleared.append(left)
     classes = np.array(models[0].classes)[np.any([m.trained for m in models], axis=0)]
-    space = label_space(models[0].facts["label_space"])
     tasks, truth, dropped = build_tasks(kept, cleared, space, frozenset(classes), number)
     for facts in data:
         facts["dropped_segments"] = dropped.get(facts["name"], 0)
@@ -261,28 +266,16 @@ def evaluation_folder(
     write_json(folder / "tasks.json", tasks)
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
     write_atomic(folder / "windows.parquet", lambda p: pd.concat(frames, ignore_index=True).to_parquet(p, index=False))
-    write_json(folder / "variants.json", [_variant_row(models)])
+    write_json(folder / "variants.json", [row])
     write_json(folder / "suite.json", _suite_facts(models, data, [t.name for t in targets], key, command))
     return folder
 
 
-def _frame(model: FoldModel, data: Prepared, table, rows, cache) -> pd.DataFrame:
-    p = probabilities(model, data, table, rows, cache)
-    columns = {
-        "dataset": data.name,
-        "record": data.records["record"].to_numpy()[table.record[rows]],
-        "segment": table.segment[rows].astype(np.int32),
-        "start": table.start[rows].astype(np.int32),
-        "fold": np.int16(model.facts["fold"]),
-        "seed": np.int16(model.facts["seed"]),
-    }
-    return pd.concat([pd.DataFrame(columns), pd.DataFrame(p, columns=list(model.classes))], axis=1)
-
-
-def _variant_row(models: Sequence[FoldModel]) -> dict:
+def _variant_row(models: Sequence[FoldModel], names: Sequence[str]) -> dict:
     costs = [m.facts["cost"] for m in models]
     row = {"name": models[0].spec.name, "title": models[0].spec.title, "kind": "trained", "windows": "windows.parquet"}
-    row |= {"pooling": plain(Pooling()), "reference": True, "status": "ok", "reason": "", "note": "", "claim": ""}
+    row |= {"pooling": plain(Pooling()), "reference": True, "status": "ok", "reason": "", "claim": ""}
+    row |= overlap_row(models[0].config, models[0].facts["source"], names)
     row |= {"parameters": max(c["parameters"] for c in costs), "flops": costs[0]["flops"]}
     return row | {"seconds": sum(c["seconds"] for c in costs), "peak_mb": max(c["peak_rss_mb"] for c in costs)}
 

@@ -13,7 +13,7 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.keys import digest
 from ecg_ramba.models import PROFILES, STREAMS, Batch, InputShape, ModelSpec, Windows, model_names, model_spec
 
-SHAPE = InputShape(components=(4, 3, 2), rhythm=6, classes=5)
+SHAPE = InputShape(components=(4, 3, 2), rhythm=6, embedding=24, classes=5)
 NAMES = model_names()
 NETWORKS = [name for name in NAMES if model_spec(name).kind == "network"]
 ESTIMATORS = [name for name in NAMES if model_spec(name).kind == "estimator"]
@@ -29,6 +29,7 @@ def windows(n, seed=0, streams=frozenset(STREAMS)):
         "signal": {"signal": rng.normal(size=(n, 12, 2500)).astype(np.float32), "valid": valid},
         "morphology": {"morphology": rng.normal(size=(n, 3, 4)).astype(np.float32)},
         "rhythm": {"rhythm": rng.normal(size=(n, 6)).astype(np.float32), "rhythm_valid": rng.random((n, 6)) < 0.9},
+        "embedding": {"embedding": rng.normal(size=(n, 24)).astype(np.float32)},
     }
     chosen = {key: value for name in STREAMS if name in streams for key, value in arrays[name].items()}
     return Windows(leads=leads, **chosen)

@@ -13,10 +13,10 @@ import torch
 
 from ecg_ramba.errors import CheckpointError, LeakageError, RecordError, UserError
 from ecg_ramba.evaluation.evaluate import evaluate
-from ecg_ramba.harness.cells import probabilities
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.contexts import cache_dir
 from ecg_ramba.harness.predict import predict_record, prediction_json, read_recording
+from ecg_ramba.harness.probabilities import probabilities
 from ecg_ramba.harness.trained import (
     clear_target,
     evaluation_folder,

@@ -11,10 +11,10 @@ import pytest
 from ecg_ramba.data.labels import PAPER27, label_space
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.evaluate import evaluate
-from ecg_ramba.harness.cells import merged
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.contexts import coarser
+from ecg_ramba.harness.probabilities import merged
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 
