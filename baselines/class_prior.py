@@ -1,4 +1,7 @@
-"""Class prior: every window gets the training part's prevalence of each class. The floor: ROC-AUC 0.5."""
+"""Class prior: every window gets the training part's prevalence of each class. The floor: ROC-AUC 0.5.
+
+Parameters for 24 classes: 24 (small), 24 (full).
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ scikit-learn's histogram gradient boosting, one model a class; a figure that is 
 trees are kept as plain arrays, so that a checkpoint holds no code. Deterministic: nothing is drawn.
 
 References: Friedman 2001, Annals of Statistics; Ke et al. 2017 (LightGBM), NeurIPS.
+
+Parameters for 24 classes: 69,600 (small), 69,600 (full) at most.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 L2-regularised logistic regression, one a class, on the standardised rhythm values and their validity flags.
 Deterministic: no random number is drawn.
+
+Parameters for 24 classes: 1,464 (small), 1,464 (full).
 """
 
 from __future__ import annotations

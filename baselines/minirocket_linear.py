@@ -6,6 +6,8 @@ regression, one a class; the components are divided by one common scale, which k
 equals a ridge penalty on the centred features that the components span). Deterministic.
 
 Reference: Dempster, Schmidt and Webb 2021, "MiniRocket", KDD, arXiv:2012.08791.
+
+Parameters for 24 classes: 2,616 (small), 73,752 (full) of 108 and 3,072 principal components.
 """
 
 from __future__ import annotations

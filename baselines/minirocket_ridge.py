@@ -7,6 +7,8 @@ windows chooses a smaller penalty than leaving out recordings would: windows of 
 
 Reference: Dempster, Schmidt and Webb 2021, "MiniRocket", KDD, arXiv:2012.08791, which recommends ridge up to about
 10,000 training examples: of more windows a random part is used.
+
+Parameters for 24 classes: 2,664 (small), 73,800 (full) of 108 and 3,072 features (of all 9,996 features 239,976).
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The backbone blocks are ECG-RAMBA's own; there is no tokenizer, no lead gate, no
 added: the scan knows the order. Padding is seen from neither direction.
 
 References: Dao and Gu 2024, arXiv:2405.21060; Nguyen and Tran 2025, arXiv:2512.23347 (the baseline of that name).
+
+Parameters for 24 classes: 394,236 (small), 63,442,712 (full).
 """
 
 from __future__ import annotations

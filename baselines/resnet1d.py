@@ -5,6 +5,8 @@ block after the first halving the length; mean over the valid part; one linear l
 the PTB-XL benchmark, which runs at 100 Hz: the stem's stride of 5 brings 500 Hz to the same rate.
 
 References: Wang, Yan and Oates 2017, arXiv:1611.06455; Strodthoff et al. 2021, IEEE JBHI, arXiv:2004.13701.
+
+Parameters for 24 classes: 205,800 (small), 454,424 (full).
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Non-overlapping patches of all leads become tokens, with learned positions; pre-
 the recording are masked; mean over the valid tokens; one linear layer.
 
 References: Vaswani et al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2021, arXiv:2010.11929 (patches).
+
+Parameters for 24 classes: 400,536 (small), 64,066,776 (full).
 """
 
 from __future__ import annotations

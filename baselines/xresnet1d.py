@@ -5,6 +5,8 @@ shortcut averages before its 1x1 convolution and whose last batch norm starts at
 part; one linear layer. ``full`` is xresnet1d101.
 
 References: He et al. 2019 (bag of tricks), arXiv:1812.01187; Strodthoff et al. 2021, IEEE JBHI, arXiv:2004.13701.
+
+Parameters for 24 classes: 73,496 (small), 1,816,984 (full).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What every registered model promises, its plug-ins included."""
 
 import importlib
+import re
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from ecg_ramba.errors import UserError
 from ecg_ramba.keys import digest
 from ecg_ramba.models import PROFILES, STREAMS, Batch, InputShape, ModelSpec, Windows, model_names, model_spec
+from ecg_ramba.nn.summary import typical_shape
 
 SHAPE = InputShape(components=(4, 3, 2), rhythm=6, embedding=24, classes=5)
 NAMES = model_names()
@@ -86,6 +88,23 @@ def test_spec(name):
     module = importlib.import_module(spec.profile.__module__)
     assert len(module.__doc__) > 40
     assert spec.profile.__doc__
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if "embedding" not in model_spec(n).streams(model_spec(n).profile("small"))]
+)
+def test_the_docstring_counts_the_parameters(name):
+    spec = model_spec(name)
+    said = re.search(
+        r"Parameters for 24 classes: ([\d,]+) \(small\), ([\d,]+) \(full\)",
+        importlib.import_module(spec.build.__module__).__doc__,
+    )
+    for profile, count in zip(PROFILES, said.groups(), strict=True):
+        with torch.device("meta"):
+            model = spec.build(spec.profile(profile), typical_shape(profile))
+            network = spec.kind == "network"
+            found = sum(p.numel() for p in model.parameters()) if network else model.parameters()
+        assert f"{found:,}" == count, profile
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if model_spec(name).search_space])

@@ -14,6 +14,7 @@ from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import REFERENCE, all_variants, choose_variants
+from ecg_ramba.keys import digest
 from ecg_ramba.models import InputShape, model_spec
 from ecg_ramba.nn.inputs import example_batch
 
@@ -82,6 +83,35 @@ def test_every_network_trains_two_steps_saves_loads_and_predicts_the_same(name):
     other.load_state_dict(network.state_dict())
     with torch.no_grad():
         assert torch.equal(other.eval()(batch), network.eval()(batch))
+
+
+DIFFERENT = {
+    digest([v.model, v.configuration("small")]): n
+    for n, v in reversed(all_variants().items())
+    if v.trained and model_spec(v.model).kind == "network"
+}
+"""One name for each network; variants that differ in settings alone train the same one."""
+
+
+@pytest.mark.parametrize("name", sorted(DIFFERENT.values()))
+def test_every_network_overfits_eight_windows(name):
+    """Short windows, so that it takes a second."""
+    variant = all_variants()[name]
+    spec, config = model_spec(variant.model), variant.configuration("small")
+    config = dataclasses.replace(config, **{f.name: 0.0 for f in dataclasses.fields(config) if "dropout" in f.name})
+    shape = dataclasses.replace(SHAPE, samples=640)
+    torch.manual_seed(0)
+    network = spec.build(config, shape).train()
+    batch = example_batch(shape, spec.streams(config), 8)
+    y = (torch.arange(32).reshape(8, 4) * 7 % 5 < 2).float()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(network(batch), y).backward()
+        optimiser.step()
+    with torch.no_grad():
+        right = ((network(batch) > 0) == (y > 0)).float().mean()
+    assert right > 0.95
 
 
 def test_an_ensemble_is_the_mean_of_its_members_windows(tiny, cohort, tmp_path):
