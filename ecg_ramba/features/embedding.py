@@ -57,8 +57,10 @@ class Embedder:
         Samples per second that it is given.
     leads : tuple of str
         Order of its leads; those a recording lacks are zero.
+    window : int
+        Stored samples that it reads at a time, at 500 Hz: a window of 5 s, or a whole segment of 10 s.
     samples : int
-        Samples of a window that it is given: 5 s, cut or followed by zeros to this length.
+        Samples that it is given: those of the window at its rate, cut or followed by zeros to this length.
     output : {"embedding", "logits"}
         What its (B, D) values are. They are treated alike.
     overlap : mapping
@@ -71,6 +73,7 @@ class Embedder:
     sha256: str = ""
     rate: float = STORED_RATE
     leads: tuple[str, ...] = LEADS
+    window: int = WINDOW
     samples: int = WINDOW
     output: str = "embedding"
     overlap: Mapping[str, str] = field(default_factory=dict)
@@ -78,12 +81,12 @@ class Embedder:
     @property
     def key(self) -> str:
         """Digest of what decides its embeddings: where its file lies does not."""
-        return digest([VERSION, self.sha256, self.python, self.rate, self.leads, self.samples])
+        return digest([VERSION, self.sha256, self.python, self.rate, self.leads, self.window, self.samples])
 
 
-def samples_of_window(rate: float) -> int:
-    """Samples of a window of 5 s after resampling to ``rate``."""
-    return resample(np.zeros((1, WINDOW), np.float32), STORED_RATE, rate).shape[1]
+def samples_of_window(rate: float, window: int = WINDOW) -> int:
+    """Samples of a window of so many stored samples after resampling to ``rate``."""
+    return resample(np.zeros((1, window), np.float32), STORED_RATE, rate).shape[1]
 
 
 def fingerprint(weights: str, python: str) -> str:
@@ -169,7 +172,7 @@ def load_embedder(embedder: Embedder, device: str) -> Callable[[torch.Tensor], t
 
 
 def model_input(windows: np.ndarray, embedder: Embedder) -> np.ndarray:
-    """What the model gets of stored windows (N, 12, 2500): its leads, rate and length, (N, leads, samples) float32."""
+    """What the model gets of stored windows (N, 12, window): its leads, rate, length; (N, leads, samples) float32."""
     chosen = windows[:, [LEADS.index(lead) for lead in embedder.leads]]
     n, leads, length = chosen.shape
     made = resample(chosen.reshape(n * leads, length), STORED_RATE, embedder.rate).reshape(n, leads, -1)
@@ -180,7 +183,7 @@ def model_input(windows: np.ndarray, embedder: Embedder) -> np.ndarray:
 
 
 def embed(model: Callable, embedder: Embedder, windows: np.ndarray, device: str) -> np.ndarray:
-    """Embeddings (N, D) float32 of stored windows (N, 12, 2500).
+    """Embeddings (N, D) float32 of stored windows (N, 12, window).
 
     Raises
     ------

@@ -14,7 +14,7 @@ from ecg_ramba.features.embedding import Embedder, check_alone, check_described,
 from ecg_ramba.files import building, explained, is_complete
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.foundation import stated
-from ecg_ramba.harness.inputs import WindowSource, WindowTable
+from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.keys import array_digest, digest
 from ecg_ramba.models import model_spec
@@ -99,7 +99,9 @@ def embedding_job(context: "Context", job: EmbeddingJob) -> None:
 
 def _data(context: "Context", job: EmbeddingJob) -> tuple[Prepared, WindowTable]:
     sets = ((context.source, context.source_table), *zip(context.targets, context.target_tables, strict=True))
-    return sets[job.place]
+    data, table = sets[job.place]
+    samples = job.embedder.window
+    return data, table if table.samples == samples else window_table(data, samples)
 
 
 def embed_all(context: "Context", cells: Sequence["Cell"], workers: int, progress: Progress) -> dict[str, str]:

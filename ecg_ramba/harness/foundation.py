@@ -9,8 +9,9 @@
     # python = "package.module:function"  # returns a callable; it is called with the path of the weights, if any
     rate = 500                            # samples per second that it wants
     leads = ["I", "II", "III", …]         # default: the standard twelve
-    samples = 5000                        # default: the 5 s of a window at that rate; another number needs
-    pad = true                            # … zeros after the window, or its end cut off
+    seconds = 10                          # what it reads at a time: 5 (default), or whole segments of 10
+    samples = 5000                        # default: as many seconds at that rate; another number needs
+    pad = true                            # … zeros after them, or their end cut off
     units = "z-score"                     # each lead over its recording, 0.5 to 40 Hz: there is nothing else yet
     output = "embedding"                  # or "logits": (B, D) values a window either way
 
@@ -32,11 +33,12 @@ from ecg_ramba.data.leads import LEADS, canonical_lead
 from ecg_ramba.errors import UserError
 from ecg_ramba.features.embedding import Embedder, fingerprint, samples_of_window
 from ecg_ramba.harness.config import Variant
+from ecg_ramba.signal import SEGMENT, WINDOW
 
 STATUSES = ("none", "pretraining", "unknown")
 KEYS = {
     **dict.fromkeys(("name", "title", "reference", "weights", "python", "units", "output"), str),
-    **{"rate": (int, float), "samples": int, "leads": list, "pad": bool, "overlap": dict},
+    **{"rate": (int, float), "seconds": int, "samples": int, "leads": list, "pad": bool, "overlap": dict},
 }
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 _RATES = (1, 10_000)
@@ -105,6 +107,7 @@ def _variant(path: Path, content: dict[str, Any], datasets: Sequence[str]) -> Va
         title=f"{_line(content.get('title') or name)}, {kind}",
         model="foundation_probe",
         changes=changes,
+        settings={} if changes["window"] == WINDOW else {"inputs.samples": changes["window"]},
         group="foundation",
         claim=f"a pretrained model, frozen, would do ({_line(content['reference'])})",
     )
@@ -125,7 +128,7 @@ def _files(path: Path, content: dict[str, Any]) -> dict[str, str]:
 
 
 def _input(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Rate, leads and samples."""
+    """Rate, leads, window and samples."""
     rate = float(content["rate"])
     if not (math.isfinite(rate) and _RATES[0] <= rate <= _RATES[1]):
         raise UserError(f"{path}: rate is {rate:g}; {_RATES[0]} to {_RATES[1]} samples per second are possible")
@@ -133,16 +136,19 @@ def _input(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     wrong = [lead for lead in leads if lead not in LEADS] or [lead for lead in leads if leads.count(lead) > 1]
     if wrong or not leads:
         raise UserError(f"{path}: leads holds {wrong[0] if wrong else 'none'}; name each once, of {', '.join(LEADS)}")
-    own = samples_of_window(rate)
+    if content.get("seconds", 5) not in (5, 10):
+        raise UserError(f"{path}: seconds is {content['seconds']}; 5 (a window) and 10 (a segment) are possible")
+    window = WINDOW if content.get("seconds", 5) == 5 else SEGMENT
+    own = samples_of_window(rate, window)
     samples = content.get("samples", own)
     if not 0 < samples <= _LONGEST:
         raise UserError(f"{path}: samples is {samples}; 1 to {_LONGEST} are possible")
     if samples != own and not content.get("pad", False):
         raise UserError(
-            f"{path}: samples is {samples}, and a window of 5 s has {own} at {rate:g} Hz; pad = true "
+            f"{path}: samples is {samples}, and {content.get('seconds', 5)} s are {own} at {rate:g} Hz; pad = true "
             f"{'puts zeros after it' if samples > own else 'cuts off its end'}"
         )
-    return {"rate": rate, "leads": leads, "samples": samples}
+    return {"rate": rate, "leads": leads, "window": window, "samples": samples}
 
 
 def stated(where: Path | str, overlap: Mapping[str, Any] | None, datasets: Sequence[str]) -> dict[str, str]:

@@ -81,13 +81,13 @@ def embedder(path):
 
 def oracle(data, table, limb=False):
     """The same embeddings, window by window and lead by lead."""
-    out = []
+    out, length = [], table.samples
     for at, start in zip(table.at, table.start, strict=True):
         moments = {}
         for lead in LEAD_ORDER:
-            x = data.segments[at, LEADS.index(lead), start : start + 2500].astype(np.float64)
-            x = resample_poly(np.zeros(2500) if limb and lead.startswith("V") else x, 1, 2)
-            assert len(x) == 1250
+            x = data.segments[at, LEADS.index(lead), start : start + length].astype(np.float64)
+            x = resample_poly(np.zeros(length) if limb and lead.startswith("V") else x, 1, 2)
+            assert len(x) == length // 2
             x = np.concatenate([x, np.zeros(50)])
             moments[lead] = x.mean(), np.sqrt(((x - x.mean()) ** 2).mean())
         out.append([moments[lead][0] for lead in LEAD_ORDER] + [moments[lead][1] for lead in LEAD_ORDER])
@@ -127,6 +127,24 @@ def weights(result, fold, variant="tiny"):
 
 def stored(result, variant="tiny"):
     return pd.read_parquet(result.folder / f"variants/{variant}/windows.parquet")
+
+
+def test_a_model_of_ten_seconds_reads_whole_segments(run, place):
+    path = described(place, name="long", seconds=10, samples=2550)
+    result = run(path)
+    assert not result.failures
+    data = result.context.targets[0]
+    table = window_table(data, 5000)
+    found = embedding_array(data, table, embedder(path), False, cache_dir(result.context.out), "cpu")
+    np.testing.assert_allclose(found, oracle(data, table), atol=2e-4)
+    model = weights(result, 1, "long")
+    state, rows = model.fitted.state(), stored(result, "long")
+    p = expit((found - state["mean"]) / state["deviation"] @ state["weights"] + state["intercepts"])
+    rows = rows[(rows["dataset"] == data.name) & (rows["fold"] == 1)]
+    record = dict(zip(data.records["record"], range(len(data.records)), strict=True))
+    at = data.records["first_segment"].to_numpy()[[record[r] for r in rows["record"]]] + rows["segment"].to_numpy()
+    c = int(np.flatnonzero(model.trained & ~state["constant"])[0])
+    np.testing.assert_allclose(rows[model.classes[c]], p[table.of_segments(at), c], atol=1e-5)
 
 
 def test_embeddings_are_mapped_from_the_cache_and_are_the_windows_own(finished):
