@@ -37,7 +37,7 @@ def fit_morphology(
 ) -> MorphologyTransform:
     """Kernels and components of a fold's training windows, V1-V6 dropped at random as in training; cached."""
     table = _as_read(source, table, config)
-    asked = [fold.digest, config, base_seed, fold.number, lead_dropout, table.samples]
+    asked = [fold.signals, config, base_seed, fold.number, lead_dropout, table.samples]
     folder = cache / "transforms" / digest(["morphology", FEATURE_VERSION, *asked])[:24]
     if not is_complete(folder):
         rows, n_records = table.of_records(fold.train), len(fold.train)

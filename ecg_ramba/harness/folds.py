@@ -19,7 +19,8 @@ class Fold:
 
     ``trained`` (classes,) bool: classes with at least five positive subjects in the training part; the others are
     neither trained nor scored in this fold. ``subjects`` (classes,) int counts them. ``digest`` covers the training
-    part alone, so nothing outside it can change what is fitted.
+    part alone, so nothing outside it can change what is fitted; ``signals`` its recordings without their labels, which
+    is what features are fitted on.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Fold:
     trained: np.ndarray
     subjects: np.ndarray
     digest: str
+    signals: str
 
 
 def make_source_folds(
@@ -72,8 +74,10 @@ def training_part(
     negatives = positive_subjects(known & ~y, known, groups)
     if trained is None:
         trained = (subjects >= MIN_SUBJECTS) & (negatives >= MIN_SUBJECTS)
-    key = digest([records_digest(source.records.iloc[train]), array_digest(y, known, trained), truth.space.name])
-    return Fold(number, train, held_out, trained, subjects, key)
+    records = source.records.iloc[train]
+    key = digest([records_digest(records), array_digest(y, known, trained), truth.space.name])
+    signals = digest(records[["signal_digest", "store_key", "n_segments"]].astype(str).to_numpy().tolist())
+    return Fold(number, train, held_out, trained, subjects, key, signals)
 
 
 def window_labels(
