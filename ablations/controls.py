@@ -85,7 +85,7 @@ STRUCTURE = (
         title="10 s at a time",
         settings={"inputs.samples": 5000},
         group="structure",
-        claim="windows of 5 s, pooled, are as good as the whole 10 s",
+        claim="windows of 5 s, pooled, are better than the whole 10 s",
     ),
     *(
         Variant(
@@ -94,7 +94,7 @@ STRUCTURE = (
             settings={"budget.pooling": name},
             pooling=pooling,
             group="structure",
-            claim="training each window under the record's label is good enough",
+            claim="training each window under the record's label is right",
         )
         for name, title, pooling in (
             ("power", "the power mean", Pooling()),
@@ -142,7 +142,12 @@ CHOICES = (
         signal__missing="zero",
         budget__lead_dropout=0.0,
     ),
-    _choice("segment_z_score", "z-score per segment", "a record is scaled as a whole", signal__normalise="segment"),
+    _choice(
+        "segment_z_score",
+        "z-score per segment",
+        "scaling a whole recording, not each 10 s of it, helps",
+        signal__normalise="segment",
+    ),
     _choice("millivolt", "millivolts for z-scores", "z-scores help across hospitals", signal__normalise="none"),
     _choice("paper27", "trained on the paper's 27 labels", "merging equal diagnoses helps", label_space="paper27"),
     _choice("random_kernels", "the release's random kernels", "MiniRocket's kernels help", features__kernels="random"),
