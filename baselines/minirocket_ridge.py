@@ -2,8 +2,8 @@
 
 Run as the variant ``minirocket_ridge``, which gives it all 9,996 features in place of principal components. Features
 are standardised, each class is regressed on -1 and 1 by scikit-learn's ``RidgeCV``, and the leave-one-out predictions
-of the training windows turn its answers into probabilities (a logistic curve a class; Platt 1999). Leaving out single
-windows chooses a smaller penalty than leaving out recordings would: windows of one recording overlap.
+of the training windows turn its answers into probabilities (a rising logistic curve a class; Platt 1999). Leaving out
+single windows chooses a smaller penalty than leaving out recordings would: windows of one recording overlap.
 
 Reference: Dempster, Schmidt and Webb 2021, "MiniRocket", KDD, arXiv:2012.08791, which recommends ridge up to about
 10,000 training examples: of more windows a random part is used.
@@ -16,11 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from baselines.linear import ROWS, fit_logistic, prevalence
 from baselines.profiles import check_profile
 from ecg_ramba.models import InputShape, ModelSpec, Windows
+
+FLATTEST = 1e-2
+"""Least slope of a class's curve: a class that ridge cannot learn keeps its order of windows, close to its prior."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,8 @@ class MiniRocketRidge:
             for column, c in enumerate(of):
                 curve = fit_logistic(left_out[:, [column]], y[there][:, [c]], np.ones((len(left_out), 1), bool), 1e3)
                 slopes[c], offsets[c] = curve[0].item(), curve[1].item()
+                if slopes[c] < FLATTEST:  # what is left out of noise is predicted the wrong way round
+                    slopes[c], offsets[c] = FLATTEST, logit(prior[c])
         self._state = {
             "mean": mean,
             "deviation": deviation,

@@ -53,23 +53,19 @@ def write_truth(context: Context, counts: dict, folder: Path) -> None:
 
 def write_variants(result: SuiteResult) -> None:
     """windows.parquet of each trained variant, and variants.json."""
-    suite = result.context.suite
-    wanted = suite.folds * suite.seeds
+    suite, folder = result.context.suite, result.folder
     rows, whole = [], {}
     for v in result.variants:
         if not v.trained:
             continue
         cells = sorted(result.cells.get(v.name, []), key=lambda c: (c["seed"], c["fold"]))
-        row = {"name": v.name, "title": v.title, "kind": "trained", "claim": v.claim, "pooling": plain(v.pooling)}
-        row |= {"factors": dict(v.factors)}
-        row |= {"reference": v.name == REFERENCE, "status": "ok", "reason": ""}
-        row |= overlap_row(result.configs.get(v.name), suite.source, (suite.source, *suite.targets))
-        row |= {"windows": None, "parameters": None, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
-        if len(cells) < wanted:
+        overlap = overlap_row(result.configs.get(v.name), suite.source, (suite.source, *suite.targets))
+        row = _row(v, "trained", reference=v.name == REFERENCE, **overlap)
+        if len(cells) < suite.folds * suite.seeds:
             row |= {"status": "failed", "reason": result.failures.get(v.name, "some of its cells did not run")}
         else:
-            path = Path("variants") / v.name / "windows.parquet"
-            _gather(cells, result.folder / path)
+            path = _place(v)
+            _gather(cells, folder / path)
             whole[v.name] = row
             row |= {
                 "windows": path.as_posix(),
@@ -79,35 +75,37 @@ def write_variants(result: SuiteResult) -> None:
                 "peak_mb": float(max(c["log"]["peak_rss_mb"] for c in cells)),
             }
         rows.append(row)
-    rows += [_ensemble(v, whole, result.folder) for v in result.variants if v.mean_of]
+    rows += [_ensemble(v, whole, folder) for v in result.variants if v.mean_of]
     rows += [_external(v, whole, result) for v in result.variants if v.predictions]
-    for v in result.variants:
-        if not v.windows_of:
-            continue
-        base = whole.get(v.windows_of)
-        row = {"name": v.name, "title": v.title, "kind": "pooling", "claim": v.claim, "pooling": plain(v.pooling)}
-        row |= {"reference": False, "note": f"the stored windows of {v.windows_of}, pooled again", "reason": ""}
-        row |= {k: base[k] if base else None for k in ("windows", "parameters", "flops")}
-        row |= {"seconds": 0.0, "peak_mb": 0.0, "status": "ok" if base else "failed"}
-        if not base:
-            row["reason"] = f"{v.windows_of} failed, and with it the windows to pool"
-        rows.append(row)
-    rows += [_broken(v) for v in result.variants if v.failure]
-    write_json(result.folder / "variants.json", rows)
+    rows += [_pooled(v, whole) for v in result.variants if v.windows_of]
+    rows += [_row(v, "plug-in", status="failed", reason=v.failure) for v in result.variants if v.failure]
+    write_json(folder / "variants.json", rows)
 
 
-def _broken(v: Variant) -> dict:
-    """The row of a plug-in whose list cannot be imported, so that none of its variants is known."""
-    row = {"name": v.name, "title": v.title, "kind": "plug-in", "claim": v.claim, "pooling": plain(v.pooling)}
-    row |= {"factors": {}, "reference": False, "note": "", "flops": None, "windows": None, "parameters": None}
-    return row | {"seconds": 0.0, "peak_mb": 0.0, "status": "failed", "reason": v.failure}
+def _row(v: Variant, kind: str, **fields) -> dict:
+    """A row of variants.json."""
+    row = {"name": v.name, "title": v.title, "kind": kind, "claim": v.claim, "pooling": plain(v.pooling)}
+    row |= {"factors": dict(v.factors), "reference": False, "note": "", "status": "ok", "reason": ""}
+    row |= {"windows": None, "parameters": None, "flops": None, "seconds": 0.0, "peak_mb": 0.0}
+    return row | fields
+
+
+def _place(v: Variant) -> Path:
+    """A variant's windows.parquet, relative to the suite's folder."""
+    return Path("variants") / v.name / "windows.parquet"
+
+
+def _pooled(v: Variant, whole: dict[str, dict]) -> dict:
+    """The row of another pooling of a trained variant's windows."""
+    row = _row(v, "pooling", note=f"the stored windows of {v.windows_of}, pooled again")
+    if v.windows_of not in whole:
+        return row | {"status": "failed", "reason": f"{v.windows_of} failed, and with it the windows to pool"}
+    return row | {k: whole[v.windows_of][k] for k in ("windows", "parameters", "flops")}
 
 
 def _ensemble(v: Variant, whole: dict[str, dict], folder: Path) -> dict:
     """The row of an ensemble, and its windows.parquet: the mean of its members' window probabilities."""
-    row = {"name": v.name, "title": v.title, "kind": "ensemble", "claim": v.claim, "pooling": plain(v.pooling)}
-    row |= {"factors": {}, "reference": False, "note": f"the mean of {', '.join(v.mean_of)}", "flops": None}
-    row |= {"windows": None, "parameters": None, "seconds": 0.0, "peak_mb": 0.0}
+    row = _row(v, "ensemble", note=f"the mean of {', '.join(v.mean_of)}")
     lacking = [name for name in v.mean_of if name not in whole]
     if lacking:
         return row | {"status": "failed", "reason": f"{', '.join(lacking)} failed, and with it the mean"}
@@ -117,18 +115,15 @@ def _ensemble(v: Variant, whole: dict[str, dict], folder: Path) -> dict:
     total = first.astype(np.float64)
     for other in others:
         total += other.loc[first.index]
-    path = Path("variants") / v.name / "windows.parquet"
+    path = _place(v)
     mean = (total / len(members)).astype(np.float32).reset_index()
     write_atomic(folder / path, lambda p: mean.to_parquet(p, index=False))
-    parameters = sum(m["parameters"] for m in members)
-    return row | {"windows": path.as_posix(), "parameters": parameters, "status": "ok", "reason": ""}
+    return row | {"windows": path.as_posix(), "parameters": sum(m["parameters"] for m in members)}
 
 
 def _external(v: Variant, whole: dict[str, dict], result: SuiteResult) -> dict:
     """The row of a model from elsewhere, and its windows.parquet; what is wrong with its file is its reason."""
-    row = {"name": v.name, "title": v.title, "kind": "external", "claim": v.claim, "pooling": plain(v.pooling)}
-    row |= {"factors": {}, "reference": False, "note": f"predictions from {Path(v.predictions).name}", "flops": None}
-    row |= {"windows": None, "parameters": None, "seconds": 0.0, "peak_mb": 0.0}
+    row = _row(v, "external", note=f"predictions from {Path(v.predictions).name}")
     base = whole.get(REFERENCE) or next(iter(whole.values()), None)
     if base is None:
         return row | {
@@ -140,9 +135,9 @@ def _external(v: Variant, whole: dict[str, dict], result: SuiteResult) -> dict:
         frame = read_external(Path(v.predictions), expected, result.context.truth.space.classes)
     except UserError as error:
         return row | {"status": "failed", "reason": str(error)}
-    path = Path("variants") / v.name / "windows.parquet"
+    path = _place(v)
     write_atomic(result.folder / path, lambda p: frame.to_parquet(p, index=False))
-    return row | {"windows": path.as_posix(), "status": "ok", "reason": ""}
+    return row | {"windows": path.as_posix()}
 
 
 def _gather(cells: list[dict], path: Path) -> None:

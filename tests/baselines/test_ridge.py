@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from baselines.minirocket_ridge import MiniRocketRidge, MiniRocketRidgeConfig
@@ -67,6 +68,16 @@ def test_saved_and_loaded(problem):
     other.load(model.state())
     np.testing.assert_array_equal(model.predict_proba(windows), other.predict_proba(windows))
     assert model.parameters() == (13 + 3) * 4
+
+
+def test_labels_that_are_noise_do_not_turn_the_answers_round(problem):
+    windows, *_ = problem
+    for seed in range(5):
+        y = (np.random.default_rng(seed).random((60, 4)) < 0.5).astype(np.float32)
+        model = fitted(windows, y, np.ones((60, 4), bool))
+        assert (model.state()["slopes"] > 0).all()
+        p = model.predict_proba(windows)
+        assert all(roc_auc_score(y[:, c], p[:, c]) > 0.5 for c in range(4))
 
 
 def test_of_many_windows_a_part_is_used(problem):

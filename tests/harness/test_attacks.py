@@ -12,7 +12,6 @@ from ecg_ramba.data.synthetic import CohortConfig, synthesize
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness import cells
-from ecg_ramba.harness import suite as suites
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -102,8 +101,8 @@ def run(tiny, monkeypatch, tmp_path):
         def found(name):
             return attack if name == "attack" else model_spec(name)
 
-        for module in (cells, suites, "ecg_ramba.harness.config", "ecg_ramba.harness.checkpoint"):
-            monkeypatch.setattr(f"{module if isinstance(module, str) else module.__name__}.model_spec", found)
+        for module in ("cells", "feature_jobs", "embeddings", "config", "checkpoint"):
+            monkeypatch.setattr(f"ecg_ramba.harness.{module}.model_spec", found)
         monkeypatch.setattr(cells, "code_digest", lambda module: module)
         variants = [Variant(name="attack", title="attack", model="attack")]
         config = dataclasses.replace(tiny, targets=("synthetic-third",), **changes)
@@ -149,7 +148,7 @@ def test_the_memory_would_be_perfect_if_anything_leaked(run, copies, monkeypatch
     """The negative control: with the groups of the split taken away, copies stand on both sides and are recognised."""
     monkeypatch.setattr("ecg_ramba.harness.splits.groups_of", lambda records: np.arange(len(records)))
     monkeypatch.setattr("ecg_ramba.harness.splits.check_folds", lambda records, fold: None)
-    monkeypatch.setattr("ecg_ramba.harness.suite.overlap_with_source", lambda t, s: np.zeros(len(t), bool))
+    monkeypatch.setattr("ecg_ramba.harness.contexts.overlap_with_source", lambda t, s: np.zeros(len(t), bool))
     rows = headline(run(spec(Memory), copies))
     assert rows[rows["role"] == "target"]["value"].max() > 0.6
     assert rows[(rows["role"] == "source")]["value"].max() > 0.6

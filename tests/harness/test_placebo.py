@@ -85,10 +85,10 @@ def test_heart_rate_alone_is_one_figure(prepared_toy):
 
 def test_settings_of_a_variant_are_checked(tiny):
     assert tiny.changed({"budget.loss": "bce"}).budget.loss == "bce"
-    for wrong in ({"budget.colour": 1}, {"signal.low": 1.0}, {"folds": 3}):
+    for wrong in ({"budget.colour": 1}, {"signal.colour": 1.0}, {"folds": 3}):
         with pytest.raises(UserError, match="a variant cannot set"):
             tiny.changed(wrong)
-    with pytest.raises(UserError, match="is own, others or rate"):
+    with pytest.raises(UserError, match="is own, others, rate or slots"):
         tiny.changed({"inputs.rhythm": "none"})
 
 

@@ -95,7 +95,7 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("name", sorted(DIFFERENT.values()))
 def test_every_network_overfits_eight_windows(name):
-    """Short windows, so that it takes a second."""
+    """Short windows, so that it takes a second; learning rate and clipping are the protocol's."""
     variant = all_variants()[name]
     spec, config = model_spec(variant.model), variant.configuration("small")
     config = dataclasses.replace(config, **{f.name: 0.0 for f in dataclasses.fields(config) if "dropout" in f.name})
@@ -104,14 +104,16 @@ def test_every_network_overfits_eight_windows(name):
     network = spec.build(config, shape).train()
     batch = example_batch(shape, spec.streams(config), 8)
     y = (torch.arange(32).reshape(8, 4) * 7 % 5 < 2).float()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    for _ in range(60):
+    optimiser = torch.optim.AdamW(network.parameters(), lr=9e-4)
+    for _ in range(100):
+        logits = network(batch)
+        if (right := ((logits > 0) == (y > 0)).float().mean()) > 0.97:
+            break
         optimiser.zero_grad()
-        F.binary_cross_entropy_with_logits(network(batch), y).backward()
+        F.binary_cross_entropy_with_logits(logits, y).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-    with torch.no_grad():
-        right = ((network(batch) > 0) == (y > 0)).float().mean()
-    assert right > 0.95
+    assert right > 0.97
 
 
 def test_an_ensemble_is_the_mean_of_its_members_windows(tiny, cohort, tmp_path):
