@@ -38,15 +38,16 @@ def python(session: nox.Session) -> str:
     return str(interpreter)
 
 
-def run(session: nox.Session, *arguments: str) -> None:
+def run(session: nox.Session, *arguments: str, **environment: str) -> None:
     """Run a module of the shared environment."""
-    session.run(python(session), "-m", *arguments, external=True)
+    session.run(python(session), "-m", *arguments, external=True, env=environment)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, and the benchmarks once, untimed."""
-    run(session, "pytest", "-n", "auto", *session.posargs)
+    # a worker for each core, of one thread each: workers with a thread for each core would wait for each other
+    run(session, "pytest", "-n", "auto", *session.posargs, OMP_NUM_THREADS="1")
 
 
 @nox.session
