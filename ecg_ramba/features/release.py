@@ -72,13 +72,14 @@ class RandomKernels:
             raise ValueError("segments hold NaN or infinite samples")
         out = np.empty((len(segments), self.features), dtype=np.float32)
         with torch.inference_mode():
+            response = torch.empty(KERNELS, SEGMENT)
             for i, segment in enumerate(torch.from_numpy(segments)):
                 for group, dilation, (weight, bias) in zip(self.dilation_groups, DILATIONS, self._banks, strict=True):
                     padded = F.pad(segment, (4 * dilation, 4 * dilation))
                     taps = torch.stack([padded[:, k * dilation : k * dilation + SEGMENT] for k in range(TAPS)], dim=1)
-                    response = torch.addmm(bias[:, None], weight.flatten(1), taps.flatten(0, 1))
+                    torch.addmm(bias[:, None], weight.flatten(1), taps.flatten(0, 1), out=response)
                     out[i, group.start : group.start + KERNELS] = response.amax(1)
-                    out[i, group.start + KERNELS : group.stop] = (response > 0).sum(1) / SEGMENT
+                    out[i, group.start + KERNELS : group.stop] = response.clamp_(min=0).sign_().sum(1) / SEGMENT
         return out
 
     def state(self) -> dict[str, np.ndarray]:
