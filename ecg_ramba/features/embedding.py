@@ -105,7 +105,7 @@ def fingerprint(weights: str, python: str) -> str:
         try:
             found = importlib.util.find_spec(module)
         except Exception as error:  # noqa: BLE001 - the packages above it are imported, and may fail in any way
-            raise UserError(f"the module {module} cannot be found ({first_line(error)})") from None
+            raise UserError(f"the module {module} cannot be found ({first_line(error)})") from error
         if found is None or not found.origin or not Path(found.origin).is_file():
             raise UserError(f"the module {module} cannot be found; install it, or run where it lies")
         parts.append(sha256_file(Path(found.origin)))

@@ -107,6 +107,44 @@ def reproducible(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What a step draws of the training windows: one by one, or whole segments whose windows' logits are pooled."""
+
+    source: WindowSource
+    index: SegmentIndex | None
+    pooling: str
+
+    @classmethod
+    def of(cls, source: WindowSource, pooling: str) -> "Samples":
+        """Of a budget's pooling."""
+        index = None if pooling == "window" else SegmentIndex.of(source.table.at[source.rows])
+        return cls(source, index, pooling)
+
+    def __len__(self) -> int:
+        return len(self.source) if self.index is None else len(self.index)
+
+    def labels(self, of_windows: np.ndarray) -> np.ndarray:
+        """Labels or weights of the samples from those of the windows: a segment has its first window's."""
+        return of_windows if self.index is None else of_windows[self.index.order[self.index.first]]
+
+    def schedule(self, budget: Budget) -> Schedule:
+        """Batches and epochs, in samples: as many steps of as many windows either way."""
+        windows = len(self.source)
+        return schedule(windows, budget) if self.index is None else segment_schedule(len(self), windows, budget)
+
+    def logits(self, network: nn.Module, rows: np.ndarray, limb: np.ndarray, device, precision: str) -> Tensor:
+        """Logits (n, classes) float32 of these samples, V1-V6 dropped where ``limb`` is set."""
+        segment = None
+        if self.index is not None:
+            rows, segment = self.index.windows(rows)
+            limb = limb[segment]
+        batch = to_batch(self.source.windows(rows, limb), device)
+        with autocast(device, precision):
+            out = network(batch)
+        return out.float() if segment is None else pool_logits(out.float(), segment, self.pooling)
+
+
 def train_network(
     build: Callable[[], nn.Module],
     source: WindowSource,
@@ -144,11 +182,8 @@ def train_network(
         If the loss stops being finite.
     """
     began = time.perf_counter()
-    index = None
-    if budget.pooling != "window":
-        index = SegmentIndex.of(source.table.at[source.rows])
-        y, weight = (a[index.order[index.first]] for a in (y, weight))
-    plan = segment_schedule(len(index), len(source), budget) if index else schedule(len(source), budget)
+    samples = Samples.of(source, budget.pooling)
+    plan = samples.schedule(budget)
     log = TrainingLog(schedule={"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps})
     with reproducible(seed_for(*seed, "weights")):
         network = build().to(device).train()
@@ -156,11 +191,11 @@ def train_network(
         optimiser = torch.optim.AdamW(
             parameter_groups(network, budget.weight_decay, budget.decay_all), lr=budget.learning_rate, fused=True
         )
-        labels, weights = torch.from_numpy(y).to(device), torch.from_numpy(weight).to(device)
+        labels, weights = (torch.from_numpy(samples.labels(a)).to(device) for a in (y, weight))
         positive = class_weight(labels, weights) if budget.class_weights else None
         criterion = _criterion(budget, positive)
         total, epoch_seen = 0.0, 0
-        rows_limb = batches(len(y), plan, seed_for(*seed, "batches"), budget.lead_dropout)
+        rows_limb = batches(len(samples), plan, seed_for(*seed, "batches"), budget.lead_dropout)
         for step, (epoch, rows, limb) in enumerate(rows_limb):
             if epoch != epoch_seen:
                 log.loss.append(total / plan.steps_per_epoch)
@@ -169,16 +204,8 @@ def train_network(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             chosen = torch.from_numpy(rows).to(device)
-            if index:
-                rows, segment = index.windows(rows)
-                limb = limb[segment]
-            batch = to_batch(source.windows(rows, limb), device)
             optimiser.zero_grad(set_to_none=True)
-            with autocast(device, precision):
-                logits = network(batch)
-            logits = logits.float()
-            if index:
-                logits = pool_logits(logits, segment, budget.pooling)
+            logits = samples.logits(network, rows, limb, device, precision)
             loss = criterion(logits, labels[chosen], weights[chosen], epoch / plan.epochs)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), budget.clip_norm)
@@ -196,9 +223,9 @@ def train_network(
                 log.learning_rate.append(rate)
         log.loss.append(total / plan.steps_per_epoch)
     network.eval()
-    log.final_loss_raw = _loss_on(network, source, labels, weights, index, budget.pooling)
+    log.final_loss_raw = _loss_on(network, samples, labels, weights)
     average.copy_to(network)
-    log.final_loss_ema = _loss_on(network, source, labels, weights, index, budget.pooling)
+    log.final_loss_ema = _loss_on(network, samples, labels, weights)
     log.seconds = time.perf_counter() - began
     return network, log
 
@@ -257,11 +284,8 @@ def predict_network(
 
 
 @torch.inference_mode()
-def _loss_on(network, source, labels, weights, index: SegmentIndex | None, pooling: str, most: int = 64) -> float:
-    """Binary cross-entropy on the first windows (or segments) of the training part, all leads, in evaluation mode."""
-    rows = np.arange(min(most, len(labels)))
-    y, weight = labels[: len(rows)], weights[: len(rows)]
-    if index:
-        rows, segment = index.windows(rows)
-    logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), str(labels.device))).float()
-    return float(masked_bce(pool_logits(logits, segment, pooling) if index else logits, y, weight))
+def _loss_on(network: nn.Module, samples: Samples, labels: Tensor, weights: Tensor, most: int = 64) -> float:
+    """Binary cross-entropy on the first samples of the training part, all leads, in evaluation mode."""
+    rows = np.arange(min(most, len(samples)))
+    logits = samples.logits(network, rows, np.zeros(len(rows), dtype=bool), str(labels.device), "fp32")
+    return float(masked_bce(logits, labels[: len(rows)], weights[: len(rows)]))
