@@ -104,7 +104,7 @@ def fingerprint(weights: str, python: str) -> str:
         module = python.partition(":")[0]
         try:
             found = importlib.util.find_spec(module)
-        except Exception as error:  # noqa: BLE001 - the packages above it are imported, and may fail in any way
+        except Exception as error:  # the packages above it are imported, and may fail in any way
             raise UserError(f"the module {module} cannot be found ({first_line(error)})") from error
         if found is None or not found.origin or not Path(found.origin).is_file():
             raise UserError(f"the module {module} cannot be found; install it, or run where it lies")
