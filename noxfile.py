@@ -71,7 +71,7 @@ def ablations(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time Mamba against attention (pytest-benchmark; -k mamba, -k L625, --benchmark-save NAME)."""
+    """Time Mamba against attention (pytest-benchmark; -k "core and L625", --benchmark-json FILE)."""
     run(session, "pytest", "bench", "--benchmark-only", *session.posargs)
 
 

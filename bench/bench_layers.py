@@ -1,92 +1,80 @@
-"""Mamba-2 against attention: the cores, and a bidirectional layer against an encoder layer, forward and backward.
+"""Mamba-2 against attention, from the scan alone to whole blocks; forward, and forward with backward.
 
-``pytest --benchmark-only bench/bench_layers.py``; add ``-k "mamba and L625 and layer"`` and the like (a file
-name without either competitor keeps ``-k`` able to choose). Groups are by length, part
-and direction, so that the two competitors stand side by side. The layers have equal width, not equal parameters:
-both counts are in ``extra_info``.
+``pytest bench --benchmark-only`` times lengths 64 to 5000 (10000 on a GPU), batches of 1 and 8, float32 and bfloat16;
+``-k`` chooses: ``-k "core and L625 and float32"``, ``-k "block and B1 and backward"``. Groups are by length, so that
+all that can be compared stand together. A plain ``pytest`` runs each at 64 and at 625 tokens once, untimed.
+``python -m bench report FILE`` makes tables and figures of what ``--benchmark-json FILE`` wrote.
 """
 
-import platform
+import contextlib
+import gc
+import time
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from ecg_ramba.nn.attention import EncoderBlock
+from bench.contestants import CONTESTANTS, Contestant, inputs, parameters
+from bench.machine import DEVICE, facts, peak_memory, synchronise
 from ecg_ramba.nn.flops import count_flops
-from ecg_ramba.nn.mamba import BiMambaBlock
-from ecg_ramba.nn.ssd import ssd
 
-BATCH, WIDTH, HEADS, STATE = 8, 384, 6, 64
-INNER_HEADS = 2 * WIDTH // 64
-LENGTHS = (64, 625)
-
-
-class MambaCore(nn.Module):
-    """The scan alone, at Mamba-2's sizes for this width (12 heads of 64, state 64)."""
-
-    def forward(self, x, dt, A, B, C):
-        """Inputs as in :func:`ecg_ramba.nn.ssd.ssd`."""
-        return ssd(x, dt, A, B, C)
+LENGTHS = (64, 256, 625, 1250, 2500, 5000)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SECONDS = 2.0
+"""How long the rounds of a case take together, within 5 to 30 rounds."""
 
 
-class AttentionCore(nn.Module):
-    """Scaled dot-product attention alone, at as many features as the scan has (12 heads of 64)."""
-
-    def forward(self, q, k, v):
-        """Queries, keys and values, (batch, heads, length, 64)."""
-        return F.scaled_dot_product_attention(q, k, v)
-
-
-def case(part: str, kind: str, length: int) -> tuple[nn.Module, list[torch.Tensor]]:
-    """The module and its inputs, all of which want gradients."""
-    torch.manual_seed(0)
-    if part == "layer":
-        module = BiMambaBlock(WIDTH) if kind == "mamba" else EncoderBlock(WIDTH, HEADS)
-        return module, [torch.randn(BATCH, length, WIDTH, requires_grad=True)]
-    if kind == "attention":
-        return AttentionCore(), [torch.randn(BATCH, INNER_HEADS, length, 64, requires_grad=True) for _ in range(3)]
-    tensors = [
-        torch.randn(BATCH, length, INNER_HEADS, 64),
-        F.softplus(torch.randn(BATCH, length, INNER_HEADS) - 3),
-        -torch.empty(INNER_HEADS).uniform_(1, 16),
-        torch.randn(BATCH, length, STATE),
-        torch.randn(BATCH, length, STATE),
-    ]
-    return MambaCore(), [t.requires_grad_() for t in tensors]
+def pytest_generate_tests(metafunc):
+    """All lengths and batches where they are timed; else the shortest in each dtype, and 625 in float32."""
+    lengths = (*LENGTHS, 10_000) if DEVICE == "cuda" else LENGTHS
+    sizes = [(length, batch, dtype) for length in lengths for batch in (1, 8) for dtype in DTYPES]
+    if not metafunc.config.getoption("benchmark_only"):
+        sizes = [(64, 1, "float32"), (64, 1, "bfloat16"), (625, 1, "float32")]
+    here = [c for c in CONTESTANTS if DEVICE == "cuda" or c.needs != "mamba_ssm"]
+    metafunc.parametrize("direction", ["forward", "backward"])
+    metafunc.parametrize(("length", "batch", "dtype"), sizes, ids=[f"L{n}-B{b}-{d}" for n, b, d in sizes])
+    metafunc.parametrize("contestant", here, ids=[f"{c.part}-{c.name}" for c in here])
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward"])
-@pytest.mark.parametrize("length", LENGTHS, ids=[f"L{n}" for n in LENGTHS])
-@pytest.mark.parametrize("kind", ["mamba", "attention"])
-@pytest.mark.parametrize("part", ["core", "layer"])
-def test_time(benchmark, part, kind, length, direction):
+def test_time(benchmark, contestant: Contestant, length: int, batch: int, direction: str, dtype: str):
     """One forward pass, or one with its backward pass."""
-    module, inputs = case(part, kind, length)
-    wanted = [*inputs, *module.parameters()]
+    missing = contestant.missing(DEVICE)
+    if missing:
+        pytest.skip(f"{contestant.name}: {missing}")
+    torch.manual_seed(0)
+    module = contestant.build().to(DEVICE).eval()
+    given = inputs(contestant, batch, length, DEVICE, DTYPES[dtype] if contestant.part == "core" else torch.float32)
+    wanted = [*given, *module.parameters()]
+    mixed = dtype == "bfloat16" and contestant.part != "core"
 
-    def forward():
-        with torch.no_grad():
-            return module(*inputs)
+    def run():
+        with torch.autocast(DEVICE, torch.bfloat16) if mixed else contextlib.nullcontext():
+            if direction == "forward":
+                with torch.no_grad():
+                    out = [module(*given)]
+            else:
+                y = module(*given)
+                out = torch.autograd.grad(y, wanted, torch.ones_like(y), allow_unused=True)
+        synchronise()
+        return out
 
-    def backward():
-        out = module(*inputs)
-        return torch.autograd.grad(out, wanted, torch.ones_like(out))
-
-    benchmark.group = f"L{length} {part} {direction}"
-    benchmark.extra_info |= {
-        "batch": BATCH,
-        "width": WIDTH,
-        "dtype": "float32",
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": platform.processor() or platform.machine(),
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "forward_flops": count_flops(module, *inputs)[""],
+    began = time.perf_counter()
+    result = run()
+    first = time.perf_counter() - began
+    rounds = 1 if benchmark.disabled else int(min(30, max(5, SECONDS / first)))
+    benchmark.group = f"L{length}"
+    benchmark.extra_info |= facts() | {
+        "part": contestant.part,
+        "contestant": contestant.name,
+        "length": length,
+        "batch": batch,
+        "direction": direction,
+        "dtype": dtype,
+        "parameters": parameters(module),
     }
-    function = forward if direction == "forward" else backward
-    result = benchmark.pedantic(function, warmup_rounds=0 if benchmark.disabled else 3, rounds=15, iterations=1)
-    outputs = [result] if direction == "forward" else result
-    assert all(torch.isfinite(t).all() for t in outputs)
+    if not benchmark.disabled:
+        benchmark.extra_info["forward_flops"] = count_flops(module, *given)[""]
+        del result
+        gc.collect()
+        benchmark.extra_info["peak_bytes"] = peak_memory(run)
+    result = benchmark.pedantic(run, warmup_rounds=0 if benchmark.disabled else 2, rounds=rounds, iterations=1)
+    assert all(torch.isfinite(t).all() for t in result if t is not None)

@@ -86,6 +86,10 @@ def _model_commands(commands) -> None:
     summary.add_argument("name", metavar="NAME")
     summary.add_argument("--profile", default="small", help="small (default) or full")
     summary.set_defaults(run=model_summary)
+    export = model.add_parser("export", help="a trained network as ONNX", description=model_export.__doc__)
+    export.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="a checkpoint: models/fold1_best.pt")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: the checkpoint's name with .onnx")
+    export.set_defaults(run=model_export)
 
 
 def _train_command(commands) -> None:
@@ -223,6 +227,19 @@ def model_summary(options: argparse.Namespace) -> int:
     if options.profile not in PROFILES:
         raise UserError(f"--profile {options.profile!r} is none of {', '.join(PROFILES)}")
     print_summary(spec, options.profile, Console())
+    return 0
+
+
+def model_export(options: argparse.Namespace) -> int:
+    """Write a fold's network as ONNX: signal, MiniRocket components and HRV of windows in, probabilities out."""
+    from ecg_ramba.harness.export import export_onnx, input_names
+    from ecg_ramba.harness.trained import load_models
+
+    (model,) = load_models([options.ckpt])
+    path = options.out or options.ckpt.with_suffix(".onnx")
+    difference = export_onnx(options.ckpt, path)
+    print(f"{path}: {', '.join(input_names(model))} -> probabilities of {len(model.classes)} classes")
+    print(f"equal to the network within {difference:.1g} in onnxruntime")
     return 0
 
 

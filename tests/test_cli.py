@@ -72,7 +72,7 @@ SITES = ["--source", "synthetic-source", "--target", "synthetic-third", "--no-tr
         (["--folds", "0"], "'0' is not a whole number of at least 1"),
         (["--folds", "1"], "at least 2 folds"),
         (["--seeds", "none"], "'none' is not a whole number"),
-        (["--precision", "fp8"], "'fp8' is none of fp32, bf16"),
+        (["--precision", "fp8"], "'fp8' is none of fp32, medium, bf16"),
         (["--device", "tpu"], "'tpu' is none of auto, cpu"),
         (["--labels", "mine"], "mine"),
         (["--source", "chapmann", "--target", "ptbxl"], "no data set is called 'chapmann'; did you mean chapman"),

@@ -30,6 +30,7 @@ from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import InputShape, estimator_parameters, model_spec
+from ecg_ramba.nn.backends import with_backend
 
 NUMERIC_MODULES = (
     "ecg_ramba.signal",
@@ -40,6 +41,7 @@ NUMERIC_MODULES = (
             "loss",
             "segments",
             "ema",
+            "precision",
             "inputs",
             "features",
             "placebo",
@@ -50,9 +52,6 @@ NUMERIC_MODULES = (
     ),
 )
 """Code whose change makes every cell stale, besides ``ecg_ramba.features``, ``ecg_ramba.nn`` and the model's own."""
-
-ACTIVE_BACKEND = "torch"
-"""What runs the selective scan: the portable form, always there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +116,7 @@ def cell_key(context: Context, cell: Cell) -> str:
             "fold": cell.fold,
             "seed": [suite.base_seed, cell.seed],
             "device": suite.device,
-            "backend": ACTIVE_BACKEND,
+            "backend": suite.backend,
             "precision": suite.precision,
             "torch": version("torch"),
             "code": code_digest(spec.build.__module__),
@@ -137,7 +136,8 @@ def code_digest(model_module: str) -> str:
     names = {*NUMERIC_MODULES, model_module, *(name for name in used if name.startswith(package))}
     files = {Path(importlib.import_module(name).__file__) for name in names}
     for room in ("ecg_ramba.features", "ecg_ramba.nn"):
-        files |= set(Path(importlib.import_module(room).__file__).parent.glob("*.py"))
+        found = Path(importlib.import_module(room).__file__).parent.rglob("*.*")
+        files |= {path for path in found if path.suffix in (".py", ".cpp", ".h")}
     h = hashlib.sha256()
     for path in sorted(files, key=lambda p: (p.parent.name, p.name)):
         h.update(path.name.encode() + path.read_bytes())
@@ -170,7 +170,7 @@ def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] |
         place = context.out / "predictions" / f"{key[:24]}-{digest([data.digest, held_out, space.name])[:16]}"
         if not is_complete(place):
             reused = False
-            model = model or load_fold_model(folder / "model.pt")
+            model = model or load_fold_model(folder / "model.pt", view.suite.backend)
             rows = np.arange(len(table)) if records is None else table.of_records(records)
             frame = prediction_frame(model, data, table, rows, context.cache, space, view.suite.device)
             with building(place) as temporary:
@@ -254,6 +254,7 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
             "positive_subjects": dict(zip(context.truth.space.classes, fold.subjects.tolist(), strict=True)),
             "profile": suite.profile,
             "precision": suite.precision,
+            "backend": suite.backend,
             "budget": plain(suite.budget),
             "cost": {k: log.get(k) for k in ("parameters", "flops", "seconds", "peak_rss_mb")},
         },
@@ -266,7 +267,7 @@ def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step) -> 
     from ecg_ramba.nn.flops import window_flops
 
     network, log = train_network(
-        lambda: spec.build(cell.config, shape),
+        lambda: spec.build(with_backend(cell.config, suite.backend), shape),
         source,
         y,
         weight,

@@ -25,6 +25,7 @@ from ecg_ramba.files import write_atomic
 from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.keys import canonical_json
 from ecg_ramba.models import InputShape, ModelSpec, model_spec
+from ecg_ramba.nn.backends import with_backend
 from ecg_ramba.signal import SignalConfig
 
 FORMAT = "ecg-ramba-fold-2"
@@ -103,8 +104,10 @@ def _arrays(tensors: dict) -> dict[str, np.ndarray]:
     return {k: v.numpy() for k, v in tensors.items()}
 
 
-def load_fold_model(path: Path) -> FoldModel:
+def load_fold_model(path: Path, backend: str = "auto") -> FoldModel:
     """Read a checkpoint on the CPU.
+
+    ``backend`` runs the selective scan where the model leaves it open, whatever ran it in training.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def load_fold_model(path: Path) -> FoldModel:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this suite (format {FORMAT}); made by another project?")
     try:
-        return _restore(content)
+        return _restore(content, backend)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -137,14 +140,14 @@ def load_fold_model(path: Path) -> FoldModel:
         raise CheckpointError(f"{path} does not fit this version of the suite ({first}); train again") from error
 
 
-def _restore(content: dict) -> FoldModel:
+def _restore(content: dict, backend: str) -> FoldModel:
     import torch
 
     about = json.loads(content["about"])
     spec = model_spec(about["model"])
     config = settings(type(spec.profile("small")), about["config"])
     shape = settings(InputShape, about["shape"])
-    fitted = spec.build(config, shape)
+    fitted = spec.build(with_backend(config, backend), shape)
     if spec.kind == "estimator":
         fitted.load(_arrays(content["weights"]))
     else:

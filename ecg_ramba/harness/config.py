@@ -16,6 +16,9 @@ SETTABLE = ("signal", "features", "budget", "inputs")
 """Parts of a suite's configuration that a single variant may change, besides the labels that it is trained with: none
 of them changes what is split or scored."""
 
+PRECISIONS = ("fp32", "medium", "bf16")
+"""See :mod:`ecg_ramba.harness.precision`."""
+
 TRAINED_POOLINGS = ("window", "power", "max", "geometric", "attention")
 
 DEFAULT_SOURCE = "chapman"
@@ -166,7 +169,11 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteConfig:
-    """Everything that decides a suite's numbers, apart from the variants and the data themselves."""
+    """Everything that decides a suite's numbers, apart from the variants and the data themselves.
+
+    ``backend``: what runs the selective scan where a model leaves it open, see :mod:`ecg_ramba.nn.backends`; a run
+    replaces ``auto`` by what it found.
+    """
 
     source: str
     targets: tuple[str, ...]
@@ -177,6 +184,7 @@ class SuiteConfig:
     base_seed: int = 0
     device: str = "cpu"
     precision: str = "fp32"
+    backend: str = "auto"
     signal: SignalConfig = SignalConfig()
     features: FeatureConfig = FeatureConfig()
     budget: Budget = Budget()
@@ -186,8 +194,8 @@ class SuiteConfig:
     def __post_init__(self):
         if self.profile not in PROFILES:
             raise UserError(f"--profile {self.profile!r} is none of {', '.join(PROFILES)}")
-        if self.precision not in ("fp32", "bf16"):
-            raise UserError(f"--precision {self.precision!r} is none of fp32, bf16")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"--precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
         if self.folds < 2:
             raise UserError(f"--folds {self.folds}: a held-out score needs at least 2 folds")
         if self.seeds < 1:

@@ -24,6 +24,7 @@ from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import seed_for
+from ecg_ramba.nn.backends import resolve
 from ecg_ramba.signal import SignalConfig
 
 
@@ -60,7 +61,7 @@ def load_named(
 
 
 def make_context(config: SuiteConfig, data: list[Prepared], out: Path) -> tuple[Context, dict]:
-    """Splits, labels and cleared targets; with what was left out, counted.
+    """Splits, labels and cleared targets, with what was left out counted; and which backend the scan has.
 
     Returns
     -------
@@ -68,6 +69,7 @@ def make_context(config: SuiteConfig, data: list[Prepared], out: Path) -> tuple[
     counts : dict
         Data set -> {"unlabelled": n, "removed_overlap": n}.
     """
+    config = dataclasses.replace(config, backend=resolve(config.backend, config.device))
     space = label_space(config.label_space)
     counts, cleared = {}, []
     for place, d in enumerate(data):

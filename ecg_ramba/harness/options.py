@@ -52,7 +52,10 @@ def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True, sou
         "--base-seed", type=int, default=0, metavar="N", help="seed of splits, weights and batches (default 0)"
     )
     run.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    run.add_argument("--precision", default="fp32", help="fp32 (default) or bf16")
+    run.add_argument("--precision", default="fp32", help="fp32 (default), medium or bf16")
+    run.add_argument(
+        "--backend", default="auto", help="of the selective scan: auto (default), torch, native (CPU), mamba_ssm (CUDA)"
+    )
     run.add_argument("--config", type=Path, metavar="FILE", help="best configuration of a search (studies)")
     run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)")
     run.add_argument(
@@ -146,6 +149,7 @@ def suite_config(options: argparse.Namespace):
         base_seed=options.base_seed,
         device=resolve_device(options.device),
         precision=options.precision,
+        backend=options.backend,
         overrides=overrides,
     )
 

@@ -16,7 +16,7 @@ from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import build_tasks
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import write_atomic, write_json
-from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
+from ecg_ramba.harness.cells import Context
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.external import read_external
 from ecg_ramba.harness.foundation import overlap_row
@@ -183,7 +183,7 @@ def write_suite(result: SuiteResult, data: list[Prepared], counts: dict, command
             "classes": list(classes),
             "mapping_digest": mapping_digest(),
             "data": facts,
-            "backend": ACTIVE_BACKEND,
+            "backend": config.backend,
             "device": config.device,
             "precision": config.precision,
             "threads": 1,

@@ -19,9 +19,6 @@ from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
 ALONE = 16
 """Windows of every prediction that are also predicted by a fresh copy of the model, apart from the others."""
 
-SAME = {"fp32": 1e-3, "bf16": 2e-2}
-"""How far the two may be apart: what another batch size does to rounding, and no more."""
-
 
 def probabilities(
     model: FoldModel, data: Prepared, table: WindowTable, rows: np.ndarray, cache: Path | None, device="cpu"
@@ -53,6 +50,9 @@ def probabilities(
     known = p[:, model.trained]
     if not ((known >= 0) & (known <= 1)).all():
         raise UserError(f"model {model.spec.name!r} returned values that are not probabilities (NaN or outside [0, 1])")
+    from ecg_ramba.harness.precision import SAME
+
+    # another batch size changes rounding, and no more
     if not np.allclose(p[some], alone, atol=SAME[model.facts["precision"]], equal_nan=True):
         raise LeakageError(
             f"model {model.spec.name!r} says something else of a window when others are beside it; a model must read "

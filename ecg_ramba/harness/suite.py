@@ -23,6 +23,7 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import describe
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import digest, plain
+from ecg_ramba.nn.backends import explain
 
 
 def suite_key(context: Context, variants: Sequence[Variant]) -> str:
@@ -148,7 +149,8 @@ def run_suite(
     key = suite_key(context, variants)
     folder = out / "suites" / key[:16]
     progress.say(
-        f"suite {key[:16]}: {len(cells)} cells on {context.source.name} ({describe(np.array(counts['']['fold']))})"
+        f"suite {key[:16]}: {len(cells)} cells on {context.source.name} ({describe(np.array(counts['']['fold']))}); "
+        f"scan: {explain(context.suite.backend, config.device)}"
     )
     for name, reason in failures.items():
         progress.say(f"failed: {name}: {reason}")

@@ -127,7 +127,10 @@ def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], u
         for facts in suite["data"]:
             _log_input(mlflow, facts)
         mlflow.log_params(
-            {k: suite[k] for k in ("source", "profile", "folds", "seeds", "label_space", "precision", "device")}
+            {
+                k: suite[k]
+                for k in ("source", "profile", "folds", "seeds", "label_space", "precision", "device", "backend")
+            }
         )
         mlflow.log_param("targets", ", ".join(suite["targets"]))
         for path in report:
@@ -237,9 +240,7 @@ def _log_cell(mlflow, cell: dict, variant: str, shared: dict, config: dict) -> N
             for name in ("loss", "learning_rate")
             for epoch, value in enumerate(log.get(name, []), 1)
         ]
-        totals = [
-            Metric(name, float(log[name]), run.info.start_time, 0)
-            for name in ("seconds", "peak_rss_mb", "parameters", "windows", "final_loss_raw", "final_loss_ema")
-            if name in log
-        ]
+        names = ("seconds", "peak_rss_mb", "parameters", "windows")
+        names += ("final_loss_raw", "final_loss_ema", "precision_difference")
+        totals = [Metric(name, float(log[name]), run.info.start_time, 0) for name in names if name in log]
         MlflowClient().log_batch(run.info.run_id, metrics=curves + totals)

@@ -15,8 +15,12 @@ from ecg_ramba.harness.config import Budget
 from ecg_ramba.harness.ema import WeightAverage
 from ecg_ramba.harness.inputs import WindowSource, to_batch
 from ecg_ramba.harness.loss import class_weight, masked_asymmetric, masked_bce
+from ecg_ramba.harness.precision import check_precision, computing, products
 from ecg_ramba.harness.segments import SegmentIndex, pool_logits
 from ecg_ramba.keys import seed_for
+
+PARITY_WINDOWS = 32
+"""Windows on which a precision is compared with float32 before training."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,17 @@ def learning_rate(step: int, steps: int, budget: Budget) -> float:
 
 @dataclass
 class TrainingLog:
-    """What a training run leaves beside the weights: one entry an epoch, and totals."""
+    """What a training run leaves beside the weights: one entry an epoch, and totals.
+
+    ``precision_difference``: how far the untrained network's probabilities were from those in float32.
+    """
 
     loss: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     schedule: dict = field(default_factory=dict)
     final_loss_raw: float = math.nan
     final_loss_ema: float = math.nan
+    precision_difference: float = 0.0
     seconds: float = 0.0
 
 
@@ -140,7 +148,7 @@ class Samples:
             rows, segment = self.index.windows(rows)
             limb = limb[segment]
         batch = to_batch(self.source.windows(rows, limb), device)
-        with autocast(device, precision):
+        with computing(device, precision):
             out = network(batch)
         return out.float() if segment is None else pool_logits(out.float(), segment, self.pooling)
 
@@ -179,14 +187,18 @@ def train_network(
     Raises
     ------
     UserError
-        If the loss stops being finite.
+        If the loss stops being finite, or the precision cannot be had on this device.
     """
     began = time.perf_counter()
     samples = Samples.of(source, budget.pooling)
     plan = samples.schedule(budget)
     log = TrainingLog(schedule={"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps})
-    with reproducible(seed_for(*seed, "weights")):
+    with reproducible(seed_for(*seed, "weights")), products(precision):
         network = build().to(device).train()
+        if precision != "fp32":
+            first = np.arange(min(PARITY_WINDOWS, len(source)))
+            windows = source.windows(first, np.zeros(len(first), dtype=bool))
+            log.precision_difference = check_precision(network, to_batch(windows, device), device, precision)
         average = WeightAverage(network, budget.ema_decay)
         optimiser = torch.optim.AdamW(
             parameter_groups(network, budget.weight_decay, budget.decay_all), lr=budget.learning_rate, fused=True
@@ -230,13 +242,6 @@ def train_network(
     return network, log
 
 
-def autocast(device: str, precision: str):
-    """bf16 autocast where asked for, else nothing."""
-    if precision == "bf16":
-        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
-
-
 def _criterion(budget: Budget, positive: Tensor | None) -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
     """The loss as a function of the share of epochs done."""
     if budget.loss not in ("bce", "bce-asl", "asl"):
@@ -271,7 +276,7 @@ def predict_network(
     parts = []
     for i in range(0, len(source), batch):
         rows = np.arange(i, min(i + batch, len(source)))
-        with autocast(device, precision):
+        with computing(device, precision):
             logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device))
         parts.append(logits.float().cpu())
     logits = torch.cat(parts)

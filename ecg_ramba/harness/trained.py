@@ -20,7 +20,7 @@ from ecg_ramba.data.tasks import build_tasks
 from ecg_ramba.errors import CheckpointError, LeakageError, UserError
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, write_text
-from ecg_ramba.harness.cells import ACTIVE_BACKEND, Context
+from ecg_ramba.harness.cells import Context
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.foundation import overlap_row
 from ecg_ramba.harness.inputs import window_table
@@ -28,6 +28,7 @@ from ecg_ramba.harness.outputs import commit, data_facts
 from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import digest, plain
+from ecg_ramba.nn.backends import resolve
 
 SUMS = "SHA256SUMS"
 TRAINING = "training.json"
@@ -300,7 +301,7 @@ def _suite_facts(models, data: list[dict], targets: list[str], key: str, command
         "classes": list(models[0].classes),
         "mapping_digest": mapping_digest(),
         "data": data,
-        "backend": ACTIVE_BACKEND,
+        "backend": resolve("auto"),
         "device": "cpu",
         "precision": facts["precision"],
         "threads": 1,

@@ -9,6 +9,7 @@ Shape suffixes: B batch, L length, C channels, K taps.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -51,6 +52,9 @@ def depthwise_conv(x_BLC: Tensor, weight_C1K: Tensor, bias_C: Tensor, left: int)
     Tensor
         (batch, length, channels), equal to ``conv1d`` with that padding.
     """
+    if torch.compiler.is_exporting():  # what is written in place is not exported faithfully
+        x_BCL = F.pad(x_BLC.transpose(1, 2), (left, weight_C1K.shape[-1] - 1 - left))
+        return F.conv1d(x_BCL, weight_C1K, bias_C, groups=weight_C1K.shape[0]).transpose(1, 2)
     return _Depthwise.apply(x_BLC, weight_C1K[:, 0].t(), bias_C, left)
 
 

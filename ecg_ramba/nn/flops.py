@@ -1,10 +1,9 @@
 """Floating-point operations of one forward pass.
 
 Counted by torch's own counter from the shapes of matrix products, convolutions and attention; a multiply-add counts
-two. The scan needs no formula of its own as long as its portable form runs: it consists of matrix products, which are
-counted as they are, masked halves included. Elementwise work (norms, activations, depthwise convolutions, the
-recurrence between chunks) is not counted; :func:`ssd_flops` gives the scan's count from its sizes, for backends whose
-kernels the counter cannot see into.
+two. The scan counts as its portable form does, whichever backend runs it: matrix products, masked halves included
+(:func:`ssd_flops` gives the same from the sizes), so that a model's figure does not depend on the machine. Elementwise
+work (norms, activations, depthwise convolutions, the recurrence between chunks) is not counted.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecg_ramba.models import Batch, InputShape, ModelSpec
+from ecg_ramba.nn.backends import with_backend
 from ecg_ramba.nn.inputs import example_batch
 from ecg_ramba.nn.ssd import CHUNK, QUADRATIC_LIMIT
 
@@ -50,7 +50,7 @@ def window_flops(spec: ModelSpec, config, shape: InputShape) -> int | None:
     if spec.kind != "network":
         return None
     batch: Batch = example_batch(shape, spec.streams(config))
-    return count_flops(spec.build(config, shape), batch)[""]
+    return count_flops(spec.build(with_backend(config, "torch"), shape), batch)[""]
 
 
 def ssd_flops(batch: int, length: int, heads: int, width: int, state: int, chunk: int = CHUNK) -> int:

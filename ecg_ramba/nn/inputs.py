@@ -19,8 +19,13 @@ def visible_signal(batch: Batch) -> Tensor:
 
 
 def _all_valid(batch: Batch) -> bool:
-    """No padding in the batch, so masks would change nothing. Asked on a CPU only: elsewhere it would wait."""
-    return batch.valid is None or (batch.valid.device.type == "cpu" and bool(batch.valid.all()))
+    """No padding in the batch, so masks would change nothing.
+
+    Asked on a CPU only: elsewhere it would wait; and not of a network that is being exported, for all batches at once.
+    """
+    if batch.valid is None or batch.valid.device.type != "cpu" or torch.compiler.is_exporting():
+        return batch.valid is None
+    return bool(batch.valid.all())
 
 
 def visible_rhythm(batch: Batch) -> Tensor:

@@ -147,7 +147,7 @@ class EcgRamba(nn.Module):
         return F.adaptive_avg_pool1d(x_BLD.transpose(1, 2), self.config.backbone_tokens).transpose(1, 2)
 
     def _read_into_latents(self, x_BLD: Tensor, valid_BL: Tensor | None) -> Tensor:
-        latents_BMD = self.final_latents.expand(len(x_BLD), -1, -1)
+        latents_BMD = self.final_latents.expand(x_BLD.shape[0], -1, -1)
         latents_BMD = latents_BMD + self.final_cross_attn(self.final_norm1(latents_BMD), x_BLD, valid_BL)
         latents_BMD = latents_BMD + self.final_self_attn(self.final_norm2(latents_BMD))
         return latents_BMD + self.final_ffn(self.final_norm3(latents_BMD))

@@ -80,7 +80,7 @@ class Perceiver(nn.Module):
         Tokens that ``valid_BG`` marks False are not attended to.
         """
         keys_BGD = self.norm_kv(self.input_proj(x))
-        latents_BMD = self.latents.expand(len(keys_BGD), -1, -1)
+        latents_BMD = self.latents.expand(keys_BGD.shape[0], -1, -1)
         latents_BMD = latents_BMD + self.cross_attn(self.norm_q(latents_BMD), keys_BGD, valid_BG)
         latents_BMD = latents_BMD + self.self_attn(self.norm2(latents_BMD))
         return latents_BMD + self.ffn(self.norm3(latents_BMD))

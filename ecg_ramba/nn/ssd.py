@@ -5,10 +5,10 @@ Per head, with a scalar decay rate A < 0 and a step size dt >= 0::
     h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t        (state, P x N)
     y_t = C_t h_t + D x_t
 
-Three forms of one function: :func:`ssd_recurrent`, the definition written as a loop (slow, the oracle of the tests);
-a quadratic form, one masked matrix product, for short sequences; a chunked form, quadratic inside a chunk and
-recurrent between chunks, whose cost is linear in length. All exponents that are ever taken are <= 0, so nothing
-overflows, however large dt A is.
+Here are its portable forms: :func:`ssd_recurrent`, the definition written as a loop (slow, the oracle of the tests); a
+quadratic form, one masked matrix product, for short sequences; a chunked form, quadratic inside a chunk and recurrent
+between chunks, whose cost is linear in length; and a factorised chunked form, which shares its products between heads
+and is used as long as none of its factors can overflow. The other backends are named in :mod:`ecg_ramba.nn.backends`.
 
 Reference: Dao and Gu 2024, "Transformers are SSMs", arXiv:2405.21060.
 
@@ -22,14 +22,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ecg_ramba.nn.backends import BACKENDS, resolve
+
 CHUNK = 64
 """Positions in a chunk of the chunked form."""
 
 QUADRATIC_LIMIT = 128
 """Up to this length the single quadratic form is as fast as anything."""
 
-BACKENDS = ("auto", "torch", "quadratic", "chunked", "recurrent")
-"""``auto`` takes the best that is there; ``torch`` the quadratic or the chunked form by length; the rest are forms."""
+REACH = 60.0
+"""How far from a chunk's middle the sums of dt A may go in the factorised form: its factors stay below exp(60)."""
+
+FORMS = ("quadratic", "chunked", "factorised", "recurrent")
+"""Forms of the backend ``torch``, which takes the best by length and by how far the decay reaches."""
 
 
 def ssd(
@@ -61,9 +66,9 @@ def ssd(
     valid_BL : Tensor of bool, optional
         False at padding: such a position neither decays the state nor adds to it, whatever it holds.
     backend : str
-        One of :data:`BACKENDS`.
+        ``auto``, one of :data:`ecg_ramba.nn.backends.BACKENDS`, or one of :data:`FORMS`.
     chunk : int
-        Chunk length of the chunked form.
+        Chunk length of the chunked forms.
 
     Returns
     -------
@@ -74,25 +79,37 @@ def ssd(
     ------
     ValueError
         On a wrong rank, sizes that disagree, length 0 or an unknown backend.
+    UserError
+        If a backend is named that cannot be used on this device.
     """
     _check(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H, valid_BL)
-    if backend not in BACKENDS:
-        raise ValueError(f"no SSD backend is called {backend!r}; there are: {', '.join(BACKENDS)}")
+    if backend not in ("auto", *BACKENDS, *FORMS):
+        raise ValueError(f"no SSD backend is called {backend!r}; there are: {', '.join(('auto', *BACKENDS, *FORMS))}")
     if chunk < 1:
         raise ValueError(f"a chunk holds at least one position, got {chunk}")
     if valid_BL is not None:
         dt_BLH = dt_BLH.masked_fill(~valid_BL[..., None], 0.0)
         x_BLHP = x_BLHP.masked_fill(~valid_BL[..., None, None], 0.0)
         B_BLN = B_BLN.masked_fill(~valid_BL[..., None], 0.0)
+    if backend not in FORMS:
+        backend = resolve(backend, str(x_BLHP.device))
+    if backend == "native":
+        return _native(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H)
+    if backend == "mamba_ssm":
+        return _mamba_ssm(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H)
     if backend == "recurrent":
         return ssd_recurrent(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H)
-    short = x_BLHP.shape[1] <= QUADRATIC_LIMIT
-    form = backend if backend in ("quadratic", "chunked") else "quadratic" if short else "chunked"
     # exp() underflows to 0 beyond this: the clamp changes no value and keeps sums finite and their rounding small
     floor = -750.0 if x_BLHP.dtype == torch.float64 else -104.0
     a_BLH = (dt_BLH * A_H).clamp_min(floor)
+    if backend == "torch":
+        backend = "quadratic" if x_BLHP.shape[1] <= QUADRATIC_LIMIT else "factorised"
+    if backend == "factorised":
+        y_BLHP = _factorised(x_BLHP, dt_BLH, a_BLH, B_BLN, C_BLN, D_H, chunk)
+        if y_BLHP is not None:
+            return y_BLHP
     xdt_BLHP = x_BLHP * dt_BLH[..., None].to(x_BLHP.dtype)
-    if form == "quadratic":
+    if backend == "quadratic":
         y_BLHP = _quadratic(xdt_BLHP, a_BLH, B_BLN, C_BLN)
     else:
         y_BLHP = _chunked(xdt_BLHP, a_BLH, B_BLN, C_BLN, chunk)
@@ -149,6 +166,25 @@ class _Decay(torch.autograd.Function):
         return (grad_QS.sum(-1) - grad_QS.sum(-2)).to(ctx.sums_dtype), None, None
 
 
+def _native(x_BLHP: Tensor, dt_BLH: Tensor, A_H: Tensor, B_BLN: Tensor, C_BLN: Tensor, D_H: Tensor | None) -> Tensor:
+    """In C++, computed in float64 where anything is, else in float32."""
+    from ecg_ramba.nn.native import ssd_native
+
+    if D_H is None:
+        D_H = torch.zeros_like(A_H)
+    tensors = (x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H)
+    dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
+    return ssd_native(*(t.to(dtype) for t in tensors)).to(x_BLHP.dtype)
+
+
+def _mamba_ssm(x_BLHP: Tensor, dt_BLH: Tensor, A_H: Tensor, B_BLN: Tensor, C_BLN: Tensor, D_H: Tensor | None) -> Tensor:
+    """By mamba_ssm's Triton kernels; B and C get its axis of groups, of which there is one."""
+    from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
+
+    B_BLGN, C_BLGN = (v[:, :, None].to(x_BLHP.dtype) for v in (B_BLN, C_BLN))
+    return mamba_chunk_scan_combined(x_BLHP, dt_BLH, A_H, B_BLGN, C_BLGN, chunk_size=256, D=D_H)
+
+
 def _decay(sums_Q: Tensor, dtype: torch.dtype) -> Tensor:
     length = sums_Q.shape[-1]
     work = torch.float64 if dtype == torch.float64 else torch.float32
@@ -196,6 +232,54 @@ def _chunked(xdt_BLHP: Tensor, a_BLH: Tensor, B_BLN: Tensor, C_BLN: Tensor, chun
         since_start_BKQH = sums_BKHQ[:, 1:].exp().to(dtype).transpose(2, 3)
         carried_BKQHP = carried_BKQF.unflatten(3, (heads, width)) * since_start_BKQH[..., None]
         y_BKQHP = torch.cat([y_BKQHP[:, :1], y_BKQHP[:, 1:] + carried_BKQHP], dim=1)
+    return y_BKQHP.reshape(batch, chunks * chunk, heads, width)[:, :length]
+
+
+def _factorised(
+    x_BLHP: Tensor, dt_BLH: Tensor, a_BLH: Tensor, B_BLN: Tensor, C_BLN: Tensor, D_H: Tensor | None, chunk: int
+) -> Tensor | None:
+    """The chunked form with the decay exp(s_q - s_s) split into exp(s_q - m) exp(m - s_s), m the sum at mid-chunk.
+
+    What is quadratic is then the same for all heads: one matrix product in place of one a head, and no array of heads
+    x chunk x chunk. A position's own part is added apart, so that the gradient of the decay is not drowned in terms
+    that cancel. None where a sum is further than :data:`REACH` from the middle: there the factors would overflow.
+    """
+    batch, length, heads, width = x_BLHP.shape
+    chunk = min(chunk, length)
+    chunks = -(-length // chunk)
+    if chunks * chunk - length:
+        pad = chunks * chunk - length
+        x_BLHP = F.pad(x_BLHP, (0, 0, 0, 0, 0, pad))
+        dt_BLH, a_BLH, B_BLN, C_BLN = (F.pad(v, (0, 0, 0, pad)) for v in (dt_BLH, a_BLH, B_BLN, C_BLN))
+    sums_BKQH = a_BLH.reshape(batch, chunks, chunk, heads).double().cumsum(2)
+    since_mid_BKQH = sums_BKQH - sums_BKQH[:, :, chunk // 2, None]
+    with torch.no_grad():
+        if not since_mid_BKQH[:, :, [0, -1]].abs().max() <= REACH:
+            return None
+    dtype = x_BLHP.dtype
+    dt_BKQH = dt_BLH.reshape(batch, chunks, chunk, heads).to(dtype)
+    x_BKQHP = x_BLHP.reshape(batch, chunks, chunk, heads, width)
+    B_BKQN, C_BKQN = (v.reshape(batch, chunks, chunk, -1) for v in (B_BLN, C_BLN))
+    weighted_BKQF = (x_BKQHP * (dt_BKQH * since_mid_BKQH.neg().exp().to(dtype))[..., None]).flatten(3)
+    y_BKQF = (C_BKQN @ B_BKQN.transpose(2, 3)).tril(-1) @ weighted_BKQF
+    if chunks > 1:
+        added_BKNF = B_BKQN[:, :-1].transpose(2, 3) @ weighted_BKQF[:, :-1]
+        end_BKF, whole_BKF, mid_BKF = (
+            v.exp().to(dtype).repeat_interleave(width, dim=-1)[:, :, None]
+            for v in (since_mid_BKQH[:, :, -1], sums_BKQH[:, :, -1], sums_BKQH[:, :, chunk // 2])
+        )
+        state_BNF, states = added_BKNF[:, 0] * end_BKF[:, 0], []
+        for k in range(1, chunks):
+            states.append(state_BNF * mid_BKF[:, k])
+            if k < chunks - 1:
+                state_BNF = torch.addcmul(added_BKNF[:, k] * end_BKF[:, k], whole_BKF[:, k], state_BNF)
+        carried_BKQF = C_BKQN[:, 1:] @ torch.stack(states, dim=1)
+        y_BKQF = torch.cat([y_BKQF[:, :1], y_BKQF[:, 1:] + carried_BKQF], dim=1)
+    own_BKQH = (B_BKQN * C_BKQN).sum(-1, keepdim=True) * dt_BKQH
+    if D_H is not None:
+        own_BKQH = own_BKQH + D_H.to(dtype)
+    y_BKQHP = y_BKQF.unflatten(3, (heads, width)) * since_mid_BKQH.exp().to(dtype)[..., None]
+    y_BKQHP = torch.addcmul(y_BKQHP, x_BKQHP, own_BKQH[..., None])
     return y_BKQHP.reshape(batch, chunks * chunk, heads, width)[:, :length]
 
 

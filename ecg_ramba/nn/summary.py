@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ecg_ramba.models import InputShape, ModelSpec, estimator_parameters
+from ecg_ramba.nn.backends import with_backend
 from ecg_ramba.nn.flops import count_flops
 from ecg_ramba.nn.inputs import example_batch
 from ecg_ramba.nn.morphology import GROUPS
@@ -53,7 +54,7 @@ def summarise(spec: ModelSpec, config, shape: InputShape) -> list[Part]:
         One row for each direct part of a network in the order of the data, repeated layers one by one; for an
         estimator the total alone.
     """
-    model = spec.build(config, shape)
+    model = spec.build(with_backend(config, "torch"), shape)
     if spec.kind != "network":
         return [Part("total", estimator_parameters(spec, model), None, (shape.classes,))]
     parts = _parts(model)

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from ecg_ramba.nn.mamba import BiMambaBlock, Mamba2
+from tests.nn.scans import needs_native
+
+native = pytest.param("native", marks=needs_native)
 
 
 def reference(state, u, headdim):
@@ -118,6 +121,37 @@ def test_padded_block_equals_the_short_one(length):
     valid = torch.arange(length + 30).expand(2, -1) < length
     torch.testing.assert_close(block(padded, valid)[:, :length], block(x))
     assert not torch.allclose(block(padded)[:, :length], block(x))
+
+
+@pytest.mark.parametrize("backend", ["torch", native])
+def test_equals_the_layer_of_transformers_with_the_same_weights(backend):
+    """Its names are the same too: the state is loaded as it is, strictly."""
+    from transformers import Mamba2Config
+    from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
+
+    torch.manual_seed(0)
+    mixer = Mamba2(64, d_state=16, headdim=16, backend=backend).double()
+    with torch.no_grad():
+        mixer.norm.weight.uniform_(0.5, 2)
+        mixer.D.uniform_(-1, 1)
+    sizes = {"num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 1, "expand": 2, "chunk_size": 32}
+    other = Mamba2Mixer(Mamba2Config(hidden_size=64, **sizes), layer_idx=0).double()
+    other.load_state_dict(mixer.state_dict())
+    u = torch.randn(2, 150, 64, dtype=torch.float64, requires_grad=True)
+    y, expected = mixer(u), other(u)
+    # parts of it are computed in float32 whatever the weights are
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5)
+    (grad,), (expected_grad,) = (torch.autograd.grad(v.square().sum(), u) for v in (y, expected))
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("backend", ["torch", native])
+def test_the_state_moves_between_backends(backend):
+    torch.manual_seed(0)
+    mixer, other = Mamba2(32, headdim=8, backend=backend), Mamba2(32, headdim=8, backend="recurrent")
+    other.load_state_dict(mixer.state_dict())
+    u = torch.randn(1, 300, 32)
+    torch.testing.assert_close(mixer(u), other(u), rtol=1e-4, atol=1e-5)
 
 
 def test_mistakes_are_refused():

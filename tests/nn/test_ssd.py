@@ -5,22 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecg_ramba.errors import UserError
 from ecg_ramba.nn.ssd import ssd, ssd_recurrent
+from tests.nn.scans import NAMES, inputs, needs_native, relative
 
-NAMES = ("x", "dt", "A", "B", "C", "D")
-FORMS = [("quadratic", 64), ("chunked", 64), ("chunked", 16)]
-
-
-def inputs(batch, length, heads, width, state, *, seed=0, dtype=torch.float64, dt_scale=1.0):
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*sizes):
-        return torch.randn(*sizes, generator=g, dtype=torch.float64).to(dtype)
-
-    dt = torch.nn.functional.softplus(normal(batch, length, heads) - 2) * dt_scale
-    A = -torch.empty(heads, dtype=torch.float64).uniform_(1, 16, generator=g).to(dtype)
-    tensors = [normal(batch, length, heads, width), dt, A, normal(batch, length, state), normal(batch, length, state)]
-    return [t.detach().requires_grad_() for t in [*tensors, normal(heads)]]
+PORTABLE = [("quadratic", 64), ("chunked", 64), ("chunked", 16), ("factorised", 64), ("factorised", 16)]
+native = pytest.param("native", 64, marks=needs_native)
+FORMS = [*PORTABLE, native]
+BACKENDS = [pytest.param(b.values[0], marks=b.marks) if hasattr(b, "marks") else b[0] for b in FORMS]
 
 
 def both(tensors, oracle, **options):
@@ -31,10 +23,6 @@ def both(tensors, oracle, **options):
         cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y.dtype)
         results.append((y, torch.autograd.grad(y, tensors, cotangent)))
     return results
-
-
-def relative(value, expected):
-    return ((value - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item()
 
 
 @pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 63, 64, 65, 128, 129, 157])
@@ -56,7 +44,7 @@ def test_equals_the_recurrence_in_float64(backend, chunk, length):
     width=st.integers(1, 5),
     state=st.integers(1, 6),
     chunk=st.integers(1, 20),
-    form=st.sampled_from(["auto", "torch", "quadratic", "chunked"]),
+    form=st.sampled_from(["auto", "torch", "quadratic", "chunked", "factorised"]),
     seed=st.integers(0, 1000),
 )
 def test_equals_the_recurrence_for_any_shape(batch, length, heads, width, state, chunk, form, seed):
@@ -80,7 +68,9 @@ def test_float32_with_extreme_steps_stays_finite_and_near(backend, chunk, dt_sca
     for name, value, target in zip(NAMES, grads, expected_grads, strict=True):
         assert torch.isfinite(value).all(), name
         if target.abs().max() > 1e-20:
-            assert relative(value.double(), target) < 2e-4, name
+            # native takes the decay's gradient from two passes whose rounding does not cancel: seen here alone
+            tolerance = 1e-3 if (backend, name) == ("native", "A") else 2e-4
+            assert relative(value.double(), target) < tolerance, name
 
 
 @pytest.mark.parametrize(("backend", "chunk"), FORMS)
@@ -94,13 +84,14 @@ def test_small_steps_after_huge_ones_keep_their_precision(backend, chunk):
     assert relative(ssd(*tensors, backend=backend, chunk=chunk)[:, 41:].double(), expected[:, 41:]) < 1e-5
 
 
-@pytest.mark.parametrize(("backend", "chunk"), [("quadratic", 64), ("chunked", 3)])
+@pytest.mark.parametrize(("backend", "chunk"), [("quadratic", 64), ("chunked", 3), ("factorised", 3), native])
 def test_gradcheck(backend, chunk):
     tensors = inputs(1, 7, 2, 2, 2)
     assert torch.autograd.gradcheck(lambda *t: ssd(*t, backend=backend, chunk=chunk), tensors)
 
 
-def test_non_contiguous_inputs():
+@pytest.mark.parametrize(("backend", "chunk"), FORMS)
+def test_non_contiguous_inputs(backend, chunk):
     x, dt, A, B, C, D = (t.detach() for t in inputs(2, 33, 3, 4, 5))
     strided = [
         x.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0),
@@ -111,11 +102,10 @@ def test_non_contiguous_inputs():
         torch.stack([D, D], 1)[:, 1],
     ]
     assert not strided[0].is_contiguous()
-    torch.testing.assert_close(ssd(*strided), ssd_recurrent(x, dt, A, B, C, D))
-    torch.testing.assert_close(ssd(*strided, backend="chunked", chunk=8), ssd_recurrent(x, dt, A, B, C, D))
+    torch.testing.assert_close(ssd(*strided, backend=backend, chunk=chunk), ssd_recurrent(x, dt, A, B, C, D))
 
 
-@pytest.mark.parametrize("backend", ["recurrent", "quadratic", "chunked"])
+@pytest.mark.parametrize("backend", ["recurrent", *BACKENDS])
 def test_padding_is_as_if_it_were_not_there(backend):
     """Any pattern of padding: valid positions get what the sequence without the padded ones gives."""
     x, dt, A, B, C, D = (t.detach() for t in inputs(1, 90, 2, 3, 4))
@@ -130,7 +120,7 @@ def test_padding_is_as_if_it_were_not_there(backend):
     assert not torch.allclose(unmasked[valid], y[valid])
 
 
-@pytest.mark.parametrize("backend", ["quadratic", "chunked"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_is_causal(backend):
     x, dt, A, B, C, D = (t.detach() for t in inputs(1, 50, 2, 3, 4))
     y = ssd(x, dt, A, B, C, D, backend=backend, chunk=16)
@@ -140,13 +130,28 @@ def test_is_causal(backend):
     assert not torch.allclose(changed[:, 30:], y[:, 30:])
 
 
-def test_bfloat16_keeps_dtype_and_value():
+@pytest.mark.parametrize(("backend", "chunk"), FORMS)
+def test_bfloat16_keeps_dtype_and_value(backend, chunk):
     tensors = [t.detach() for t in inputs(1, 100, 2, 8, 8, dtype=torch.float32)]
     expected = ssd_recurrent(*tensors)
     x, dt, A, B, C, D = tensors
-    y = ssd(x.bfloat16(), dt, A, B.bfloat16(), C.bfloat16(), D)
+    y = ssd(x.bfloat16(), dt, A, B.bfloat16(), C.bfloat16(), D, backend=backend, chunk=chunk)
     assert y.dtype == torch.bfloat16
     assert relative(y.float(), expected) < 0.05
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_not_a_number_is_never_hidden(backend):
+    x, dt, A, B, C, D = (t.detach() for t in inputs(1, 150, 2, 3, 4))
+    x[0, 70, 0, 1] = torch.nan
+    y = ssd(x, dt, A, B, C, D, backend=backend)
+    assert torch.isnan(y[0, 70:72, 0, 1]).all()
+
+
+def test_a_backend_that_cannot_be_used_is_refused_and_never_replaced():
+    tensors = [t.detach() for t in inputs(1, 5, 1, 2, 2)]
+    with pytest.raises(UserError, match="mamba_ssm of the scan cannot be used here: it runs on a CUDA GPU, not on cpu"):
+        ssd(*tensors, backend="mamba_ssm")
 
 
 def test_mistakes_are_refused():

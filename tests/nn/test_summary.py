@@ -25,7 +25,7 @@ def test_linear_and_attention_by_hand():
 def test_scan_formula_equals_the_counted_products(length):
     class Scan(nn.Module):
         def forward(self, x, dt, A, B, C):
-            return ssd(x, dt, A, B, C)
+            return ssd(x, dt, A, B, C, backend="torch")
 
     b, h, p, n = 2, 3, 4, 5
     sizes = ((b, length, h, p), (b, length, h), (h,), (b, length, n), (b, length, n))
