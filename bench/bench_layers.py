@@ -7,7 +7,6 @@ all that can be compared stand together. A plain ``pytest`` runs each at 64 and 
 """
 
 import contextlib
-import gc
 import time
 
 import pytest
@@ -19,7 +18,7 @@ from ecg_ramba.nn.flops import count_flops
 
 LENGTHS = (64, 256, 625, 1250, 2500, 5000)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-SECONDS = 2.0
+SECONDS = 1.0
 """How long the rounds of a case take together, within 5 to 30 rounds."""
 
 
@@ -74,7 +73,6 @@ def test_time(benchmark, contestant: Contestant, length: int, batch: int, direct
     if not benchmark.disabled:
         benchmark.extra_info["forward_flops"] = count_flops(module, *given)[""]
         del result
-        gc.collect()
         benchmark.extra_info["peak_bytes"] = peak_memory(run)
     result = benchmark.pedantic(run, warmup_rounds=0 if benchmark.disabled else 2, rounds=rounds, iterations=1)
     assert all(torch.isfinite(t).all() for t in result if t is not None)

@@ -1,5 +1,8 @@
 """The machine that a benchmark runs on: its device, what is to be known of it, and memory measured apart from time."""
 
+import ctypes
+import gc
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +48,8 @@ def facts() -> dict:
 def peak_memory(run: Callable[[], object]) -> int:
     """Bytes that one call takes at its peak beyond what was there before; results included.
 
-    On a CPU it is the process's resident memory, measured by a call of its own: what an earlier call left to the
-    allocator is not counted again, so a first call has warmed it up.
+    On a CPU it is the process's resident memory, after the allocator has given back what earlier calls left to it
+    (glibc; elsewhere what it still holds is not counted again).
     """
     if DEVICE == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -54,6 +57,10 @@ def peak_memory(run: Callable[[], object]) -> int:
         run()
         synchronise()
         return torch.cuda.max_memory_allocated() - before
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim:
+        trim(0)
     start_peak()
     before = peak_mb()
     run()

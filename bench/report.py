@@ -97,8 +97,8 @@ def _crossovers(table: pd.DataFrame) -> list[str]:
                         said = "never" if at != at else "always" if at == 0 else f"{at:.0f}"
                         rows.append([part, mamba, other, words, dtype, str(batch), said])
     head = ["part", "faster", "than", "direction", "dtype", "batch", "from length"]
-    longest = int(table["length"].max())
-    note = f'Interpolated between measured lengths; "never" means not up to {longest}, "always" from 64 on.'
+    shortest, longest = int(table["length"].min()), int(table["length"].max())
+    note = f'Interpolated between measured lengths; "never": not up to {longest}; "always": from {shortest} on.'
     return ["## From which length on", "", *_rows(head, rows), "", note, ""] if rows else []
 
 

@@ -30,8 +30,9 @@ class GatedRMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
-        """(..., width), (..., width) -> (..., width)."""
-        return F.rms_norm(y * F.silu(z), self.weight.shape, self.weight, self.eps)
+        """(..., width), (..., width) -> (..., width); computed in the weight's precision."""
+        gated = y * F.silu(z)
+        return F.rms_norm(gated.to(self.weight.dtype), self.weight.shape, self.weight, self.eps).to(gated.dtype)
 
 
 class Mamba2(nn.Module):
