@@ -82,7 +82,7 @@ def _ratios(table: pd.DataFrame) -> list[str]:
     if not rows:
         return []
     head = ["part", "ratio", "direction", "dtype", "geometric mean", "smallest to largest"]
-    return ["## Ratios, lengths 625 to 5000, batches of 1 and 8", "", *_rows(head, rows), ""]
+    return ["## Ratios, lengths 625 to 5000, over the batches that were timed", "", *_rows(head, rows), ""]
 
 
 def _crossovers(table: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecg_ramba.models import Batch, InputShape, ModelSpec
 from ecg_ramba.nn.backends import with_backend
 from ecg_ramba.nn.inputs import example_batch
-from ecg_ramba.nn.ssd import CHUNK, QUADRATIC_LIMIT
+from ecg_ramba.nn.ssd import QUADRATIC_LIMIT, SHARED_CHUNK
 
 
 def count_flops(module: nn.Module, *inputs) -> dict[str, int]:
@@ -53,7 +53,7 @@ def window_flops(spec: ModelSpec, config, shape: InputShape) -> int | None:
     return count_flops(spec.build(with_backend(config, "torch"), shape), batch)[""]
 
 
-def ssd_flops(batch: int, length: int, heads: int, width: int, state: int, chunk: int = CHUNK) -> int:
+def ssd_flops(batch: int, length: int, heads: int, width: int, state: int, chunk: int = SHARED_CHUNK) -> int:
     """FLOPs of the matrix products of one scan, forward.
 
     Per position: scores against a chunk (state), their product with the input (heads x width), and, where there is

@@ -25,7 +25,10 @@ from torch import Tensor
 from ecg_ramba.nn.backends import BACKENDS, resolve
 
 CHUNK = 64
-"""Positions in a chunk of the chunked form."""
+"""Positions in a chunk of the chunked form, which holds an array of heads x chunk x chunk."""
+
+SHARED_CHUNK = 128
+"""Positions in a chunk of the factorised form, which holds one array of chunk x chunk for all heads."""
 
 QUADRATIC_LIMIT = 128
 """Up to this length the single quadratic form is as fast as anything."""
@@ -47,7 +50,7 @@ def ssd(
     *,
     valid_BL: Tensor | None = None,
     backend: str = "auto",
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Tensor:
     """The selective scan ``y = C h + D x``, ``h = exp(dt A) h + dt B x``.
 
@@ -67,8 +70,8 @@ def ssd(
         False at padding: such a position neither decays the state nor adds to it, whatever it holds.
     backend : str
         ``auto``, one of :data:`ecg_ramba.nn.backends.BACKENDS`, or one of :data:`FORMS`.
-    chunk : int
-        Chunk length of the chunked forms.
+    chunk : int, optional
+        Chunk length of the chunked forms in place of :data:`CHUNK` and :data:`SHARED_CHUNK`.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def ssd(
     _check(x_BLHP, dt_BLH, A_H, B_BLN, C_BLN, D_H, valid_BL)
     if backend not in ("auto", *BACKENDS, *FORMS):
         raise ValueError(f"no SSD backend is called {backend!r}; there are: {', '.join(('auto', *BACKENDS, *FORMS))}")
-    if chunk < 1:
+    if chunk is not None and chunk < 1:
         raise ValueError(f"a chunk holds at least one position, got {chunk}")
     if valid_BL is not None:
         dt_BLH = dt_BLH.masked_fill(~valid_BL[..., None], 0.0)
@@ -105,14 +108,14 @@ def ssd(
     if backend == "torch":
         backend = "quadratic" if x_BLHP.shape[1] <= QUADRATIC_LIMIT else "factorised"
     if backend == "factorised":
-        y_BLHP = _factorised(x_BLHP, dt_BLH, a_BLH, B_BLN, C_BLN, D_H, chunk)
+        y_BLHP = _factorised(x_BLHP, dt_BLH, a_BLH, B_BLN, C_BLN, D_H, chunk or SHARED_CHUNK)
         if y_BLHP is not None:
             return y_BLHP
     xdt_BLHP = x_BLHP * dt_BLH[..., None].to(x_BLHP.dtype)
     if backend == "quadratic":
         y_BLHP = _quadratic(xdt_BLHP, a_BLH, B_BLN, C_BLN)
     else:
-        y_BLHP = _chunked(xdt_BLHP, a_BLH, B_BLN, C_BLN, chunk)
+        y_BLHP = _chunked(xdt_BLHP, a_BLH, B_BLN, C_BLN, chunk or CHUNK)
     if D_H is not None:
         y_BLHP = torch.addcmul(y_BLHP, x_BLHP, D_H[:, None].to(x_BLHP.dtype))
     return y_BLHP.to(x_BLHP.dtype)
