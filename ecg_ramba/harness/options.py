@@ -124,6 +124,7 @@ def suite_config(options: argparse.Namespace):
     """The :class:`SuiteConfig` that the options describe."""
     from ecg_ramba.data.registry import locate
     from ecg_ramba.harness import config as c
+    from ecg_ramba.nn.backends import resolve
 
     real = options.data is not None
     source = options.source or (c.DEFAULT_SOURCE if real else c.SYNTHETIC_SOURCE)
@@ -137,6 +138,7 @@ def suite_config(options: argparse.Namespace):
             if source == "ptbxl" and "chapman" in there:
                 wanted.insert(0, "chapman")
         targets = wanted
+    device = resolve_device(options.device)
     seeds = options.seeds or (3 if options.profile == "full" else 1)
     overrides = read_overrides(options.config, options.profile) if options.config else {}
     return c.SuiteConfig(
@@ -147,9 +149,9 @@ def suite_config(options: argparse.Namespace):
         folds=options.folds,
         seeds=seeds,
         base_seed=options.base_seed,
-        device=resolve_device(options.device),
+        device=device,
         precision=options.precision,
-        backend=options.backend,
+        backend=resolve(options.backend, device),
         overrides=overrides,
     )
 

@@ -125,6 +125,7 @@ def _build(command: list[str], path: Path) -> None:
         os.close(handle)
     except OSError as error:
         raise NativeUnavailable(f"cannot write {path.parent}: {error.strerror}; set ECG_RAMBA_CACHE") from None
+    print(f"building the native scan with {command[0]}: once, some 20 s", file=sys.stderr)
     try:
         done = subprocess.run([*command, "-o", name], capture_output=True, text=True)
         if done.returncode:
