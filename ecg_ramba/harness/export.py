@@ -76,7 +76,7 @@ def export_onnx(checkpoint: Path, path: Path) -> float:
         import onnxruntime
         import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError as error:
-        raise UserError(f"{error.name} is not installed; pip install 'ecg-ramba-bench[onnx]'") from None
+        raise UserError(f"{error.name} is not installed; pip install -e .[onnx]") from None
     model = load_fold_model(checkpoint, backend="chunked")
     if model.spec.kind != "network" or model.attention:
         raise UserError(f"{checkpoint}: {model.spec.name} is no network of single windows and cannot be exported")

@@ -195,10 +195,7 @@ def train_network(
     log = TrainingLog(schedule={"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps})
     with reproducible(seed_for(*seed, "weights")), products(precision):
         network = build().to(device).train()
-        if precision != "fp32":
-            first = np.arange(min(PARITY_WINDOWS, len(source)))
-            windows = source.windows(first, np.zeros(len(first), dtype=bool))
-            log.precision_difference = check_precision(network, to_batch(windows, device), device, precision)
+        log.precision_difference = _precision_difference(network, source, device, precision)
         average = WeightAverage(network, budget.ema_decay)
         optimiser = torch.optim.AdamW(
             parameter_groups(network, budget.weight_decay, budget.decay_all), lr=budget.learning_rate, fused=True
@@ -240,6 +237,15 @@ def train_network(
     log.final_loss_ema = _loss_on(network, samples, labels, weights)
     log.seconds = time.perf_counter() - began
     return network, log
+
+
+def _precision_difference(network: nn.Module, source: WindowSource, device: str, precision: str) -> float:
+    """See :func:`check_precision`; on the first training windows."""
+    if precision == "fp32":
+        return 0.0
+    first = np.arange(min(PARITY_WINDOWS, len(source)))
+    windows = source.windows(first, np.zeros(len(first), dtype=bool))
+    return check_precision(network, to_batch(windows, device), device, precision)
 
 
 def _criterion(budget: Budget, positive: Tensor | None) -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:

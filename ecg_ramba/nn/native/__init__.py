@@ -159,7 +159,7 @@ def _openmp() -> ctypes.c_void_p | None:
 
 
 def _groups(batch: int, heads: int) -> int:
-    """Groups of heads that a sequence is split into: enough for eight tasks, by the sizes alone."""
+    """Groups of heads that a sequence is split into: up to four for a single sequence, by the sizes alone."""
     return next(g for g in range(min(heads, -(-4 // batch)), 0, -1) if heads % g == 0)
 
 
