@@ -105,11 +105,12 @@ STRUCTURE = (
     Variant(
         name="released",
         title="as released",
+        changes={"released": True},
         settings={
             "signal.missing": "zero",
             "features.kernels": "random",
             "features.grouping": "single",
-            "inputs.rhythm": "slots",
+            "inputs.rhythm": "raw_slots",
             "budget.lead_dropout": 0.0,
             "budget.pooling": "geometric",
             "budget.decay_all": True,

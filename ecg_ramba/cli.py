@@ -90,6 +90,27 @@ def _model_commands(commands) -> None:
     export.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="a checkpoint: models/fold1_best.pt")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: the checkpoint's name with .onnx")
     export.set_defaults(run=model_export)
+    published = model.add_parser("import", help="the published ECG-RAMBA checkpoints", description=model_import.__doc__)
+    published.add_argument("file", metavar="FILE", type=Path, nargs="+", help="the release's fold1_best.pt …, in order")
+    published.add_argument(
+        "--basis",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="principal components as .npz: one file, or one a fold",
+    )
+    published.add_argument(
+        "--models", type=Path, default=Path("models"), metavar="DIR", help="where they go (default: models)"
+    )
+    published.add_argument(
+        "--labels", default="merged24", metavar="SPACE", help="labels they are scored in: merged24 (default) or paper27"
+    )
+    published.add_argument(
+        "--as-released",
+        action="store_true",
+        help="read recordings as the release did abroad: whole 10 s, no band-pass, absent leads as zeros",
+    )
+    published.set_defaults(run=model_import)
 
 
 def _train_command(commands) -> None:
@@ -243,6 +264,19 @@ def model_export(options: argparse.Namespace) -> int:
     return 0
 
 
+def model_import(options: argparse.Namespace) -> int:
+    """Turn published ECG-RAMBA checkpoints into fold models that evaluate and predict read; their code never runs."""
+    from ecg_ramba.files import check_writable
+    from ecg_ramba.harness.released import import_published
+
+    check_writable(options.models)
+    settings = {"labels": options.labels, "as_released": options.as_released}
+    for path in import_published(options.file, options.basis or [None], options.models, **settings):
+        print(path)
+    print(f"score them: ecg-ramba evaluate --ckpt {options.models}/fold*_best.pt --data DIR --target cpsc2021 ptbxl")
+    return 0
+
+
 def train_command(options: argparse.Namespace) -> int:
     """Train one model on all folds and leave models/fold1_best.pt … with SHA256SUMS."""
     from ecg_ramba.files import check_writable
@@ -288,7 +322,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from ecg_ramba.harness.contexts import cache_dir, load_named
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
-    from ecg_ramba.harness.trained import evaluation_folder, load_models, training_facts
+    from ecg_ramba.harness.trained import evaluation_folder, load_models, refuse_unknown_training, training_facts
 
     settings = evaluation_config(options)
     paths = _checkpoints(options.ckpt)
@@ -298,6 +332,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
     if source in options.target:
         raise UserError(f"{source} is what these models were trained on; score what they never saw of it with --oof")
     home = [source] if options.oof or not options.target else []
+    if home:
+        refuse_unknown_training(models)
     place = options.data or training_facts(paths).get("data")
     data = load_named(
         [*home, *options.target],

@@ -43,6 +43,8 @@ class SignalConfig:
         Pass band in Hz.
     order : int
         Order of the Butterworth filter, which runs forward and backward.
+    filter : {"band-pass", "none"}
+        Without it a recording keeps its wander and noise, as what the published release was tested on abroad.
     normalise : {"record", "segment", "none"}
         z-score per lead over the recording (the protocol), over each segment, or millivolts as they are.
     missing : {"derive", "zero"}
@@ -54,6 +56,7 @@ class SignalConfig:
     low: float = 0.5
     high: float = 40.0
     order: int = 4
+    filter: Literal["band-pass", "none"] = "band-pass"
     normalise: Literal["record", "segment", "none"] = "record"
     missing: Literal["derive", "zero"] = "derive"
 
@@ -62,6 +65,8 @@ class SignalConfig:
             raise ValueError(f"rate is {self.rate}: segments of {SEGMENT} samples are 10 s at 500 Hz only")
         if not 0 < self.low < self.high < self.rate / 2:
             raise ValueError(f"the pass band {self.low} to {self.high} Hz does not fit below {self.rate / 2} Hz")
+        if self.filter not in ("band-pass", "none"):
+            raise ValueError(f"filter is {self.filter!r}; use band-pass or none")
         if self.normalise not in ("record", "segment", "none"):
             raise ValueError(f"normalise is {self.normalise!r}; use record, segment or none")
         if self.missing not in ("derive", "zero"):
@@ -121,7 +126,8 @@ def preprocess(record: Record, config: SignalConfig = SignalConfig()) -> Segment
     if signal.shape[1] < WINDOW:
         raise RecordError(name, f"{record.seconds:.2f} s is shorter than the 5 s a window needs")
     twelve, present = _standard_leads(signal, record, config.missing == "derive")
-    twelve[present] = band_pass(twelve[present], config)
+    if config.filter == "band-pass":
+        twelve[present] = band_pass(twelve[present], config)
     present &= twelve.std(axis=1) >= (DEAD_MV if record.units == "mV" else DEAD_SD)
     if not present.any():
         raise RecordError(name, "every lead is flat")

@@ -73,7 +73,7 @@ def too_small(evaluation: Evaluation) -> bool:
     """Whether the run must not be read as evidence: few source subjects, or a headline below protocol support."""
     subjects = evaluation.suite.info["source_subjects"]
     below = any(c.head.support != PROTOCOL_SUPPORT for c in evaluation.contexts.values())
-    return below or subjects < evaluation.config.claim_subjects
+    return below or (subjects is not None and subjects < evaluation.config.claim_subjects)
 
 
 def banner(evaluation: Evaluation) -> str:

@@ -23,10 +23,18 @@ class RhythmTransform:
     mean, scale : (R,) float64 arrays
         Over the finite training values; ``scale`` is 0 for a column that is constant or has fewer than two of them,
         which then says nothing: value 0, not valid.
+    clip : float
+        Where standardised figures are cut off.
     """
 
     mean: np.ndarray
     scale: np.ndarray
+    clip: float = CLIP
+
+    @classmethod
+    def unscaled(cls, columns: int) -> "RhythmTransform":
+        """Figures as they are, in their own units: the published release's way."""
+        return cls(np.zeros(columns), np.ones(columns), clip=float(np.finfo(np.float32).max))
 
     @classmethod
     def fit(cls, raw: np.ndarray) -> "RhythmTransform":
@@ -52,7 +60,7 @@ class RhythmTransform:
         Returns
         -------
         values : (N, R) float32 array
-            Between -10 and 10; zero where not valid.
+            Between -clip and clip; zero where not valid.
         valid : (N, R) bool array
         """
         raw = np.asarray(raw, dtype=np.float64)
@@ -60,19 +68,20 @@ class RhythmTransform:
             raise ValueError(f"rhythm figures of shape {raw.shape}: {len(self.mean)} columns are needed")
         valid = np.isfinite(raw) & (self.scale > 0)
         scaled = (np.where(valid, raw, 0) - self.mean) / np.where(self.scale > 0, self.scale, 1)
-        return np.where(valid, np.clip(scaled, -CLIP, CLIP), 0).astype(np.float32), valid
+        return np.where(valid, np.clip(scaled, -self.clip, self.clip), 0).astype(np.float32), valid
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything fitted, as arrays; :meth:`from_state` is the inverse."""
-        return {"mean": self.mean, "scale": self.scale}
+        return {"mean": self.mean, "scale": self.scale, "clip": np.array(self.clip)}
 
     @classmethod
     def from_state(cls, state: dict[str, np.ndarray]) -> "RhythmTransform":
         """A transform from its arrays; a :class:`CheckpointError` if they do not fit together."""
-        mean, scale = (a.astype(np.float64) for a in taken(state, ("mean", "scale"), "rhythm"))
-        if mean.ndim != 1 or mean.shape != scale.shape or not (scale >= 0).all():
+        state = {"clip": np.array(CLIP), **state}  # earlier checkpoints did not say
+        mean, scale, clip = (a.astype(np.float64) for a in taken(state, ("mean", "scale", "clip"), "rhythm"))
+        if mean.ndim != 1 or mean.shape != scale.shape or not (scale >= 0).all() or clip.ndim or not clip > 0:
             raise CheckpointError("rhythm state has arrays that do not fit together; train the model again")
-        return cls(mean, scale)
+        return cls(mean, scale, float(clip))
 
     @property
     def digest(self) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ class FoldModel:
     def streams(self) -> frozenset[str]:
         """The inputs it reads."""
         return self.spec.streams(self.config)
+
+    @property
+    def title(self) -> str:
+        """As printed: the model's, and whether its weights are the published ones."""
+        return f"{self.spec.title}, published weights" if "published" in self.facts else self.spec.title
 
     @property
     def attention(self) -> bool:
@@ -115,20 +121,9 @@ def load_fold_model(path: Path, backend: str = "auto") -> FoldModel:
         If the file is missing, damaged, carries code, or is not this project's, or if the frozen foundation model that
         it was trained on is not there or has changed.
     """
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist; train first: ecg-ramba train --data DIR") from None
-    except pickle.UnpicklingError:
-        # torch's own text ends by advising to load it without protection
-        raise CheckpointError(f"{path} is refused: no checkpoint, or one that holds more than tensors") from None
-    except PermissionError:
-        raise CheckpointError(f"{path} may not be read by this user") from None
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile, LookupError) as error:
-        first = str(error).split("\n")[0] or "it is empty"
-        raise CheckpointError(f"{path} is not a readable checkpoint ({first}); train again or copy it again") from None
+    content = read_tensors(path, "train first: ecg-ramba train --data DIR")
+    if is_published(content):
+        raise CheckpointError(f"{path} is one of the published ECG-RAMBA; first: ecg-ramba model import {path}")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this suite (format {FORMAT}); made by another project?")
     try:
@@ -138,6 +133,38 @@ def load_fold_model(path: Path, backend: str = "auto") -> FoldModel:
     except (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         first = str(error).split("\n")[0]
         raise CheckpointError(f"{path} does not fit this version of the suite ({first}); train again") from error
+
+
+def read_tensors(path: Path, hint: str) -> Any:
+    """What a file written by ``torch.save`` holds, without running any code of it.
+
+    ``hint`` says what to do if it is missing.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, or holds more than tensors and plain values.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; {hint}") from None
+    except pickle.UnpicklingError:
+        # torch's own text ends by advising to load it without protection
+        raise CheckpointError(f"{path} is refused: no checkpoint, or one that holds more than tensors") from None
+    except PermissionError:
+        raise CheckpointError(f"{path} may not be read by this user") from None
+    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile, LookupError) as error:
+        first = str(error).split("\n")[0] or "it is empty"
+        raise CheckpointError(f"{path} is not a readable checkpoint ({first}); train again or copy it again") from None
+
+
+def is_published(content: Any) -> bool:
+    """Whether what a file holds looks like a published ECG-RAMBA checkpoint: see :mod:`ecg_ramba.harness.released`."""
+    state = content.get("model", content) if isinstance(content, Mapping) else None
+    return isinstance(state, Mapping) and {"final_latents", "hrv_proj.0.weight"} <= set(state)
 
 
 def _restore(content: dict, backend: str) -> FoldModel:

@@ -19,6 +19,7 @@ of them changes what is split or scored."""
 PRECISIONS = ("fp32", "medium", "bf16")
 """See :mod:`ecg_ramba.harness.precision`."""
 
+RHYTHMS = ("own", "others", "rate", "slots", "raw_slots")
 TRAINED_POOLINGS = ("window", "power", "max", "geometric", "attention")
 
 DEFAULT_SOURCE = "chapman"
@@ -66,9 +67,10 @@ class InputConfig:
     """What stands in the streams: the recording's own figures, some of them, or placebos (``harness.placebo``).
 
     ``rhythm``: ``own``; ``others``: heart-rate variability of other subjects of the same part of the same data set;
-    ``rate``: of the own figures the heart rate alone, all others not measurable; or ``slots``: the published release's
-    36 (``features.release``). ``morphology``: ``own``, or ``noise`` of the same moments. ``samples``: what a model
-    reads at a time, windows of 2500 samples or whole segments of 5000, whose figure is then that of each window.
+    ``rate``: of the own figures the heart rate alone, all others not measurable; ``slots``: the published release's 36
+    (``features.release``), standardised, or ``raw_slots``: as they are. ``morphology``: ``own``, or ``noise`` of the
+    same moments. ``samples``: what a model reads at a time, windows of 2500 samples or whole segments of 5000, whose
+    figure is then that of each window.
     """
 
     rhythm: str = "own"
@@ -76,8 +78,8 @@ class InputConfig:
     samples: int = WINDOW
 
     def __post_init__(self):
-        if self.rhythm not in ("own", "others", "rate", "slots"):
-            raise UserError(f"inputs.rhythm is own, others, rate or slots, not {self.rhythm!r}")
+        if self.rhythm not in RHYTHMS:
+            raise UserError(f"inputs.rhythm is one of {', '.join(RHYTHMS)}, not {self.rhythm!r}")
         if self.samples not in (WINDOW, SEGMENT):
             raise UserError(f"inputs.samples is {WINDOW} or {SEGMENT}, not {self.samples!r}")
         if self.morphology not in ("own", "noise"):

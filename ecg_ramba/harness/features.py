@@ -20,7 +20,7 @@ from ecg_ramba.harness.placebo import noise_tokens, other_subjects
 from ecg_ramba.keys import digest, seed_for
 from ecg_ramba.signal import SEGMENT, WindowView, without_precordial
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 HEART_RATE = RHYTHM_NAMES.index("mean_hr")
 BATCH = 256
 """Windows whose 9,996 features are in memory at a time."""
@@ -61,7 +61,9 @@ def _as_read(data: Prepared, table: WindowTable, config: FeatureConfig) -> Windo
 
 
 def fit_rhythm(source: Prepared, fold: Fold, inputs: InputConfig, cache: Path) -> RhythmTransform:
-    """Mean and spread of each figure over the segments of the fold's training part."""
+    """Mean and spread of each figure over the segments of the fold's training part; nothing is fitted to raw slots."""
+    if inputs.rhythm == "raw_slots":
+        return RhythmTransform.unscaled(SLOTS)
     records = source.records.iloc[fold.train]
     at = np.concatenate(
         [np.arange(a, a + n) for a, n in zip(records["first_segment"], records["n_segments"], strict=True)]
@@ -71,7 +73,7 @@ def fit_rhythm(source: Prepared, fold: Fold, inputs: InputConfig, cache: Path) -
 
 def rhythm_figures(data: Prepared, inputs: InputConfig, cache: Path | None) -> np.ndarray:
     """Heart-rate variability (segments, R), or the release's slots (segments, 36), by row of the store."""
-    if inputs.rhythm != "slots":
+    if inputs.rhythm not in ("slots", "raw_slots"):
         return data.rhythm
     at = window_table(data, SEGMENT).at
 

@@ -132,7 +132,7 @@ def prediction_table(prediction: Prediction, path: Path, models: Sequence[FoldMo
 
     facts, table, n = models[0].facts, prediction.classes, len(models)
     kind = "SYNTHETIC recordings: says nothing of patients" if facts["synthetic"] else f"{facts['source']}"
-    title = f"{path.name}: {n} fold model{'s' * (n != 1)} of {models[0].spec.title}, trained on {kind}"
+    title = f"{path.name}: {n} fold model{'s' * (n != 1)} of {models[0].title}, trained on {kind}"
     made = Table("class", "probability", "fold models", "trained folds", title=escape(title))
     for row in table.sort_values("probability", ascending=False, na_position="last").to_dict("records"):
         if row["folds"]:

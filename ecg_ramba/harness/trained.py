@@ -32,6 +32,10 @@ from ecg_ramba.nn.backends import resolve
 
 SUMS = "SHA256SUMS"
 TRAINING = "training.json"
+PUBLISHED = (
+    "weights as published, trained elsewhere on the source; which recordings each fold saw is not known, so that "
+    "targets are told from them by their publisher, and no recording by its signal"
+)
 
 
 def publish_models(context: Context, cells: Sequence[dict], models: Path, data_dir: Path | None) -> list[Path]:
@@ -167,6 +171,7 @@ def clear_target(target: Prepared, source: Prepared | None, models: Sequence[Fol
     # A source that is not registered any more may be of any publisher.
     same_publisher = records["publisher"] == known[name].publisher if name in known else np.ones(len(records), bool)
     if source is None and name in known and same_publisher.any():
+        refuse_unknown_training(models)
         raise UserError(
             f"{target.name} may hold recordings of the source {name}, which have one publisher; add --oof, so that "
             "they are found and removed"
@@ -180,6 +185,15 @@ def clear_target(target: Prepared, source: Prepared | None, models: Sequence[Fol
         raise UserError(f"{target.name}: no recording is left (unlabelled, or all overlap with the source {name})")
     counts = {"unlabelled": int((~labelled).sum()), "removed_overlap": int((labelled & overlap).sum())}
     return target.subset(np.flatnonzero(keep)), counts
+
+
+def refuse_unknown_training(models: Sequence[FoldModel]) -> None:
+    """Raise LeakageError where it is not known what models were trained on: then nothing of the source is held out."""
+    if any("published" in m.facts for m in models):
+        raise LeakageError(
+            f"the published checkpoints do not say which recordings of {models[0].facts['source']} each was trained "
+            "on, so none is held out for certain; score them on other data sets with --target"
+        )
 
 
 def _held_out_part(
@@ -244,6 +258,8 @@ def evaluation_folder(
     UserError
         If they rest on a foundation model whose overlap with a data set is not stated.
     """
+    if source is not None:
+        refuse_unknown_training(models)
     whole, kept, number, frames, data = source, None, None, [], []
     space = label_space(models[0].facts["label_space"])
     row = _variant_row(models, [d.name for d in (source, *targets) if d is not None])
@@ -257,8 +273,8 @@ def evaluation_folder(
         frames += [prediction_frame(model, left, table, np.arange(len(table)), cache, space) for model in models]
         data.append(data_facts(target, left, len(table), counts))
         cleared.append(left)
-    classes = np.array(models[0].classes)[np.any([m.trained for m in models], axis=0)]
-    tasks, truth, dropped = build_tasks(kept, cleared, space, frozenset(classes), number)
+    classes = space.merge(np.array(models[0].classes)[np.any([m.trained for m in models], axis=0)].tolist())
+    tasks, truth, dropped = build_tasks(kept, cleared, space, classes, number)
     for facts in data:
         facts["dropped_segments"] = dropped.get(facts["name"], 0)
     about = [{k: v for k, v in m.facts.items() if k != "cost"} for m in models]
@@ -274,16 +290,20 @@ def evaluation_folder(
 
 def _variant_row(models: Sequence[FoldModel], names: Sequence[str]) -> dict:
     costs = [m.facts["cost"] for m in models]
-    row = {"name": models[0].spec.name, "title": models[0].spec.title, "kind": "trained", "windows": "windows.parquet"}
+    row = {"name": models[0].spec.name, "title": models[0].title, "kind": "trained", "windows": "windows.parquet"}
     row |= {"pooling": plain(Pooling()), "reference": True, "status": "ok", "reason": "", "claim": ""}
     row |= overlap_row(models[0].config, models[0].facts["source"], names)
     row |= {"parameters": max(c["parameters"] for c in costs), "flops": costs[0]["flops"]}
+    if "published" in models[0].facts:
+        files = ", ".join(m.facts["published"][:12] for m in models)
+        return row | {"note": f"{PUBLISHED} (SHA-256 of the files: {files})", "overlap": dict.fromkeys(names, "none")}
     return row | {"seconds": sum(c["seconds"] for c in costs), "peak_mb": max(c["peak_rss_mb"] for c in costs)}
 
 
 def _suite_facts(models, data: list[dict], targets: list[str], key: str, command: str) -> dict:
     """``data``: what was used and left out of the source, where it is scored, and of each target."""
     facts = models[0].facts
+    subjects = None if "published" in facts else len(set().union(*(m.facts["training_subjects"] for m in models)))
     return {
         "key": key,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -291,14 +311,14 @@ def _suite_facts(models, data: list[dict], targets: list[str], key: str, command
         "commit": commit(),
         "command": command,
         "source": facts["source"],
-        "source_subjects": len(set().union(*(m.facts["training_subjects"] for m in models))),
+        "source_subjects": subjects,
         "targets": targets,
         "profile": facts["profile"],
         "folds": sorted({m.facts["fold"] for m in models}),
         "seeds": len({m.facts["seed"] for m in models}),
         "synthetic": bool(facts["synthetic"]) or any(d["synthetic"] for d in data),
         "label_space": facts["label_space"],
-        "classes": list(models[0].classes),
+        "classes": list(label_space(facts["label_space"]).classes),
         "mapping_digest": mapping_digest(),
         "data": data,
         "backend": resolve("auto"),

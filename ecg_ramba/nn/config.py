@@ -51,6 +51,10 @@ class EcgRambaConfig:
     dropout, token_dropout, attention_dropout, head_dropout : float
         In the Mamba blocks; in tokenizer and rhythm token; on the attention weights of fusion and final Perceiver
         (none in ``small``: a CPU has no fused attention with dropout); before the last layer.
+    released : bool
+        The structure of the published checkpoints, name by name: MiniRocket's place is one token, the rhythm token is
+        made of values without validity flags, the fusion has a gate that nothing reads, and the tokenizer's channel
+        norm divides by the standard deviation of n - 1. All three streams, cross-attention, latents.
     backend : str
         Of the scan, see :func:`ecg_ramba.nn.ssd.ssd`.
     """
@@ -83,6 +87,7 @@ class EcgRambaConfig:
     token_dropout: float = 0.1
     attention_dropout: float = 0.1
     head_dropout: float = 0.2
+    released: bool = False
     backend: str = "auto"
 
     def __post_init__(self):
@@ -106,6 +111,10 @@ class EcgRambaConfig:
             raise UserError(f"trainable_kernels is a share from 0 to 1, not {self.trainable_kernels}")
         if self.trainable_kernels and self.morphology_encoder != "kernels":
             raise UserError("trainable_kernels needs morphology_encoder 'kernels'")
+        parts = (self.use_signal, self.use_morphology, self.use_rhythm, self.lead_gate)
+        kinds = (self.scales, self.morphology_encoder, self.fusion, self.backbone_sequence, self.backbone)
+        if self.released and (not all(parts) or kinds != (tuple(SCALES), "minirocket", "cross", "latents", "mamba")):
+            raise UserError("the released structure has all streams and parts; switch nothing off, or not released")
         if self.nominal_components < 1:
             raise UserError(f"nominal_components is at least 1, not {self.nominal_components}")
 

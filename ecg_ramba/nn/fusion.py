@@ -20,13 +20,17 @@ class CrossAttentionFusion(nn.Module):
         Width and attention heads.
     dropout : float
         On the attention weights.
+    unused_gate : bool
+        Hold the gate of the published checkpoints, which mixes means that nothing there reads.
     """
 
-    def __init__(self, width: int, heads: int = 8, dropout: float = 0.0):
+    def __init__(self, width: int, heads: int = 8, dropout: float = 0.0, unused_gate: bool = False):
         super().__init__()
         self.m2r = Attention(width, heads, dropout)
         self.r2m = Attention(width, heads, dropout)
         self.n1, self.n2, self.n3, self.n4 = (nn.LayerNorm(width) for _ in range(4))
+        if unused_gate:
+            self.gate = nn.Sequential(nn.Linear(2 * width, width), nn.Sigmoid())
 
     def forward(self, signal_BLD: Tensor, morphology_BMD: Tensor, valid_BL: Tensor | None = None) -> Tensor:
         """(B, L, width), (B, M, width) -> (B, L + M, width); padded signal tokens are not attended to."""

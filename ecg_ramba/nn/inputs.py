@@ -28,10 +28,10 @@ def _all_valid(batch: Batch) -> bool:
     return bool(batch.valid.all())
 
 
-def visible_rhythm(batch: Batch) -> Tensor:
-    """Rhythm values (zero where not measurable) and their validity flags, (B, 2 R) float."""
+def visible_rhythm(batch: Batch, flags: bool = True) -> Tensor:
+    """Rhythm values (zero where not measurable) and their validity flags, (B, 2 R) float; (B, R) without flags."""
     values = batch.rhythm.masked_fill(~batch.rhythm_valid, 0.0)
-    return torch.cat([values, batch.rhythm_valid.to(values.dtype)], dim=-1)
+    return torch.cat([values, batch.rhythm_valid.to(values.dtype)], dim=-1) if flags else values
 
 
 def token_mask(batch: Batch, tokens: int) -> Tensor | None:

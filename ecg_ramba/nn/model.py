@@ -58,15 +58,16 @@ class EcgRamba(nn.Module):
             if config.lead_gate:
                 self.spatial_attn = LeadGate(shape.leads, config.gate_width)
             self.tok = MultiScaleTokenizer(
-                shape.leads, d, config.tokens, config.token_dropout, config.feedforward, config.scales
+                shape.leads, d, config.tokens, config.token_dropout, config.feedforward, config.scales, config.released
             )
         if config.use_morphology:
             self.rocket_perceiver = Perceiver(morphology_tokens(config, shape), d, config.latents, config.heads)
         if config.use_rhythm:
-            self.hrv_proj = nn.Sequential(nn.Linear(2 * shape.rhythm, d), nn.GELU(), Dropout(config.token_dropout))
+            figures = shape.rhythm if config.released else 2 * shape.rhythm
+            self.hrv_proj = nn.Sequential(nn.Linear(figures, d), nn.GELU(), Dropout(config.token_dropout))
         self.cross_fusion = self.positions = None
         if config.use_signal and config.use_morphology and config.fusion == "cross":
-            self.cross_fusion = CrossAttentionFusion(d, config.heads, config.attention_dropout)
+            self.cross_fusion = CrossAttentionFusion(d, config.heads, config.attention_dropout, config.released)
         self.feature_proj = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.GELU())
         if config.backbone_sequence == "latents":
             self.final_latents = nn.Parameter(torch.randn(1, config.latents, d) * 0.02)
@@ -122,7 +123,7 @@ class EcgRamba(nn.Module):
         if self.cross_fusion is not None:
             parts = [self.cross_fusion(*parts, valid_BL)]
         if self.config.use_rhythm:
-            parts.append(self.hrv_proj(visible_rhythm(batch))[:, None])
+            parts.append(self.hrv_proj(visible_rhythm(batch, flags=not self.config.released))[:, None])
         x_BLD = self.feature_proj(torch.cat(parts, dim=1))
         if valid_BL is not None:
             valid_BL = F.pad(valid_BL, (0, x_BLD.shape[1] - valid_BL.shape[1]), value=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ecg_ramba.errors import UserError
 from ecg_ramba.models import Batch, InputShape
 from ecg_ramba.nn.config import EcgRambaConfig
 from ecg_ramba.nn.inputs import token_mask, visible_signal
@@ -74,6 +75,10 @@ def morphology_tokens(config: EcgRambaConfig, shape: InputShape) -> nn.Module:
         return KernelTokens(shape.leads, shape.samples, config.d_model, total, config.trainable_kernels)
     if config.morphology_encoder == "convolution":
         return ConvolutionTokens(shape.leads, config.d_model, total)
+    if config.released:
+        if len(shape.components) != 1:
+            raise UserError("the released structure reads MiniRocket as one token; set features.grouping to single")
+        return nn.Linear(shape.components[0], config.d_model)  # one group is one token
     return GroupProjection(shape.components, config.d_model)
 
 

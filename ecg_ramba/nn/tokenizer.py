@@ -19,26 +19,34 @@ SCALES = {"fine": ((3, 2), (3, 2)), "medium": ((7, 4), (5, 2)), "coarse": ((15, 
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels, parameters shaped for (B, C, L); acts on channels-last input."""
+    """Layer norm over the channels, parameters shaped for (B, C, L); acts on channels-last input.
 
-    def __init__(self, channels: int, eps: float = 1e-5):
+    ``released``: divides by the standard deviation of n - 1 plus ``eps``, as the published checkpoints were trained.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, released: bool = False):
         super().__init__()
+        self.released = released
         self.gamma = nn.Parameter(torch.ones(1, channels, 1))
         self.beta = nn.Parameter(torch.zeros(1, channels, 1))
         self.eps = eps
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """(B, L, C) -> the same."""
-        return F.layer_norm(x_BLC, x_BLC.shape[-1:], self.gamma.flatten(), self.beta.flatten(), self.eps)
+        gamma, beta = self.gamma.flatten(), self.beta.flatten()
+        if self.released:
+            deviation_BL1, mean_BL1 = torch.std_mean(x_BLC, dim=-1, keepdim=True)
+            return gamma * ((x_BLC - mean_BL1) / (deviation_BL1 + self.eps)) + beta
+        return F.layer_norm(x_BLC, x_BLC.shape[-1:], gamma, beta, self.eps)
 
 
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution (7), channel norm, a feed-forward layer, residual; padding stays zero for it."""
 
-    def __init__(self, width: int, dropout: float = 0.0, feedforward: int = 4):
+    def __init__(self, width: int, dropout: float = 0.0, feedforward: int = 4, released: bool = False):
         super().__init__()
         self.dwconv = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
-        self.norm = ChannelNorm(width)
+        self.norm = ChannelNorm(width, released=released)
         self.pwconv1 = nn.Linear(width, feedforward * width)
         self.pwconv2 = nn.Linear(feedforward * width, width)
         self.drop = Dropout(dropout)
@@ -68,6 +76,8 @@ class MultiScaleTokenizer(nn.Module):
         How many times the width their hidden layer has.
     scales : tuple of str
         Which branches of :data:`SCALES` there are; fewer have as many channels together as all three.
+    released : bool
+        See :class:`ChannelNorm`.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class MultiScaleTokenizer(nn.Module):
         dropout: float = 0.1,
         feedforward: int = 4,
         scales: tuple[str, ...] = tuple(SCALES),
+        released: bool = False,
     ):
         super().__init__()
         channels = width // len(SCALES)
@@ -96,7 +107,7 @@ class MultiScaleTokenizer(nn.Module):
                 ),
             )
         self.proj = nn.Conv1d(channels * len(scales), width, 1)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward) for _ in range(2)))
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward, released) for _ in range(2)))
 
     def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None, gate_BE: Tensor | None = None) -> Tensor:
         """Signal (B, leads, T), each lead times its gate, -> tokens (B, L, width).
