@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.models import InputShape
 from ecg_ramba.nn.inputs import example_batch
 from ecg_ramba.nn.mamba import BiMambaBlock
 from ecg_ramba.nn.model import SPEC, EcgRamba, EcgRambaConfig
-from ecg_ramba.nn.perceiver import GroupProjection
 
 SHAPE = InputShape(samples=600, components=(3, 2, 4), rhythm=5, classes=4)
 TINY = EcgRambaConfig(
