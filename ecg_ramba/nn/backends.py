@@ -28,7 +28,7 @@ def unusable(name: str, device: str = "cpu") -> str:
     if name == "native":
         if kind != "cpu":
             return f"it runs on the CPU, not on {kind}"
-        from ecg_ramba.nn.native import NativeUnavailable, library
+        from ecg_ramba.nn.native.library import NativeUnavailable, library
 
         try:
             library()
@@ -78,7 +78,7 @@ def resolve(name: str, device: str = "cpu") -> str:
 def explain(name: str, device: str = "cpu") -> str:
     """A backend in words for a log: with the instruction set, or with why ``auto`` found nothing faster."""
     if name == "native":
-        from ecg_ramba.nn.native import level
+        from ecg_ramba.nn.native.library import level
 
         return f"native ({level()})"
     fast = "native" if device.partition(":")[0] == "cpu" else "mamba_ssm"

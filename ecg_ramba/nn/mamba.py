@@ -16,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ecg_ramba.nn.backends import resolve
 from ecg_ramba.nn.depthwise import depthwise_conv
 from ecg_ramba.nn.dropout import Dropout
+from ecg_ramba.nn.native.rows import conv_silu, gated_norm
 from ecg_ramba.nn.ssd import ssd
 
 
@@ -109,8 +111,12 @@ class Mamba2(nn.Module):
         z_BLI, xBC_BLC, dt_BLH = self.in_proj(u_BLD).split(
             [self.inner, self.inner + 2 * self.d_state, self.heads], dim=-1
         )
-        xBC_BLC = depthwise_conv(xBC_BLC, self.conv1d.weight, self.conv1d.bias, left=self.d_conv - 1)
-        xBC_BLC = F.silu(xBC_BLC)
+        fused = self._fused(xBC_BLC)
+        if fused:
+            xBC_BLC = conv_silu(xBC_BLC, self.conv1d.weight[:, 0].t(), self.conv1d.bias)
+        else:
+            xBC_BLC = depthwise_conv(xBC_BLC, self.conv1d.weight, self.conv1d.bias, left=self.d_conv - 1)
+            xBC_BLC = F.silu(xBC_BLC)
         x_BLI, B_BLN, C_BLN = xBC_BLC.split([self.inner, self.d_state, self.d_state], dim=-1)
         y_BLHP = ssd(
             x_BLI.unflatten(-1, (self.heads, self.headdim)),
@@ -122,7 +128,18 @@ class Mamba2(nn.Module):
             valid_BL=valid_BL,
             backend=self.backend,
         )
-        return self.out_proj(self.norm(y_BLHP.flatten(2), z_BLI))
+        y_BLI = y_BLHP.flatten(2)
+        if fused:
+            return self.out_proj(gated_norm(y_BLI, z_BLI, self.norm.weight, self.norm.eps))
+        return self.out_proj(self.norm(y_BLI, z_BLI))
+
+    def _fused(self, x_BLC: Tensor) -> bool:
+        """Whether convolution and norm run in C++: where the scan does, in the precision of the weights."""
+        if self.backend not in ("auto", "native") or x_BLC.dtype != self.conv1d.weight.dtype:
+            return False
+        if x_BLC.dtype not in (torch.float32, torch.float64) or torch.compiler.is_exporting():
+            return False
+        return resolve(self.backend, str(x_BLC.device)) == "native"
 
 
 class SwiGLU(nn.Module):

@@ -6,8 +6,10 @@ import sys
 import pytest
 import torch
 
-from ecg_ramba.nn import backends, native
-from ecg_ramba.nn.native import LEVELS, NativeUnavailable, level, ssd_native
+from ecg_ramba.nn import backends
+from ecg_ramba.nn.native import library as native
+from ecg_ramba.nn.native.library import LEVELS, NativeUnavailable, level
+from ecg_ramba.nn.native.scan import ssd_native
 from ecg_ramba.nn.ssd import ssd, ssd_recurrent
 from tests.nn.scans import NAMES, inputs, needs_native, relative
 

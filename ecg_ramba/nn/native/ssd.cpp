@@ -1,4 +1,5 @@
-// Mamba-2's selective scan and its gradients on a CPU, callable from C. See kernel.h for the method.
+// Mamba-2 on a CPU, callable from C: its selective scan (kernel.h) and what its layer does row by row (rows.h), with
+// their gradients.
 //
 // The same source is compiled for several instruction sets; which one runs is chosen when it is called. Work is split
 // by sequence and by groups of heads, whose number depends on the sizes alone, so that the result does not depend on
@@ -30,11 +31,22 @@ template <class T> struct Problem {
     double *dA, *dD;      // (batch, heads)
 };
 
+// Rows (batch, length, width) in, their last axis contiguous; x and z may be parts of longer rows.
+template <class T> struct Rows {
+    int batch, length, width, taps, parts;
+    double eps;
+    const T *x, *z, *weight, *bias, *dy;  // weight: (taps, width)
+    Index x_batch, x_step, z_batch, z_step, dy_batch, dy_step;
+    T *y, *dx, *dz;         // (batch, length, width), contiguous
+    T *dweight, *dbias;     // (batch x parts, taps, width), (batch x parts, width), zero at first
+};
+
 namespace baseline {
 #define SSD_BYTES 16
 #define SSD_ROWS 4
 #define SSD_VECTORS 2
 #include "kernel.h"
+#include "rows.h"
 #undef SSD_BYTES
 #undef SSD_ROWS
 #undef SSD_VECTORS
@@ -53,6 +65,7 @@ namespace avx2 {
 #define SSD_ROWS 4
 #define SSD_VECTORS 2
 #include "kernel.h"
+#include "rows.h"
 #undef SSD_BYTES
 #undef SSD_ROWS
 #undef SSD_VECTORS
@@ -70,6 +83,7 @@ namespace avx512 {
 #define SSD_ROWS 8
 #define SSD_VECTORS 2
 #include "kernel.h"
+#include "rows.h"
 #undef SSD_BYTES
 #undef SSD_ROWS
 #undef SSD_VECTORS
@@ -95,32 +109,28 @@ int best_level() {
     return BASELINE;
 }
 
-template <class T> void task(const Problem<T>& p, int level, bool gradients, int index) {
-    const int b = index / p.groups, group = index % p.groups, size = p.heads / p.groups;
-    const int first = group * size, last = first + size;
-    switch (level) {
+// Call a kernel in the namespace of an instruction set.
 #ifdef SSD_X86
-        case AVX512:
-            return gradients ? avx512::backward(p, b, first, last, group) : avx512::forward(p, b, first, last);
-        case AVX2:
-            return gradients ? avx2::backward(p, b, first, last, group) : avx2::forward(p, b, first, last);
+#define SSD_CALL(level, kernel, ...)                               \
+    do {                                                           \
+        if ((level) == AVX512) avx512::kernel(__VA_ARGS__);        \
+        else if ((level) == AVX2) avx2::kernel(__VA_ARGS__);       \
+        else baseline::kernel(__VA_ARGS__);                        \
+    } while (false)
+#else
+#define SSD_CALL(level, kernel, ...) baseline::kernel(__VA_ARGS__)
 #endif
-        default:
-            return gradients ? baseline::backward(p, b, first, last, group) : baseline::forward(p, b, first, last);
-    }
-}
 
 // What is left to do, taken by whichever thread comes next.
-template <class T> struct Work {
-    const Problem<T>& problem;
-    const int level, tasks;
-    const bool gradients;
+template <class F> struct Work {
+    const F& task;
+    const int tasks;
     std::atomic<int> next{0};
     std::atomic<bool> failed{false};
 
     void take() {
         try {
-            for (int i = next++; i < tasks && !failed; i = next++) task(problem, level, gradients, i);
+            for (int i = next++; i < tasks && !failed; i = next++) task(i);
         } catch (const std::bad_alloc&) {
             failed = true;  // an exception must not leave a thread
         }
@@ -133,15 +143,16 @@ template <class T> struct Work {
 typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);
 
 // 0, or 1 if memory ran out.
-template <class T> int run(const Problem<T>& p, int level, int threads, bool gradients, Parallel parallel) {
-    Work<T> work{p, level, p.batch * p.groups, gradients};
-    threads = std::min(threads, work.tasks);
+template <class F> int run(const F& task, int tasks, int threads, void* pool) {
+    Work<F> work{task, tasks};
+    const Parallel parallel = reinterpret_cast<Parallel>(pool);
+    threads = std::min(threads, tasks);
     if (threads > 1 && parallel) {
-        parallel(Work<T>::run, &work, unsigned(threads), 0);
+        parallel(Work<F>::run, &work, unsigned(threads), 0);
     } else {
         std::vector<std::thread> others;
         try {
-            for (int i = 1; i < threads; ++i) others.emplace_back(Work<T>::run, &work);
+            for (int i = 1; i < threads; ++i) others.emplace_back(Work<F>::run, &work);
         } catch (const std::exception&) {
             // no more threads are to be had: those that there are do the work
         }
@@ -151,15 +162,46 @@ template <class T> int run(const Problem<T>& p, int level, int threads, bool gra
     return work.failed ? 1 : 0;
 }
 
+template <class T> int scan(const Problem<T>& p, int level, int threads, bool gradients, void* pool) {
+    const auto task = [&](int index) {
+        const int b = index / p.groups, group = index % p.groups, size = p.heads / p.groups, first = group * size;
+        if (gradients) SSD_CALL(level, backward, p, b, first, first + size, group);
+        else SSD_CALL(level, forward, p, b, first, first + size);
+    };
+    return run(task, p.batch * p.groups, threads, pool);
+}
+
+enum Pass { CONVOLUTION = 0, CONVOLUTION_GRADIENTS = 1, NORM = 2, NORM_GRADIENTS = 3 };
+
+template <class T> int rows(const Rows<T>& p, int level, int threads, int pass, void* pool) {
+    const auto task = [&](int index) {
+        const int b = index / p.parts, part = index % p.parts;
+        const int first = int(Index(p.length) * part / p.parts), last = int(Index(p.length) * (part + 1) / p.parts);
+        switch (pass) {
+            case CONVOLUTION: SSD_CALL(level, conv_forward, p, b, first, last); break;
+            case CONVOLUTION_GRADIENTS: SSD_CALL(level, conv_backward, p, b, first, last, index); break;
+            case NORM: SSD_CALL(level, norm_forward, p, b, first, last); break;
+            default: SSD_CALL(level, norm_backward, p, b, first, last, index);
+        }
+    };
+    return run(task, p.batch * p.parts, threads, pool);
+}
+
 }  // namespace
 
 extern "C" {
 int ssd_best_level() { return best_level(); }
-// `parallel`: GOMP_parallel of the OpenMP pool that torch uses, or null.
-int ssd_float(const Problem<float>* p, int level, int threads, int gradients, Parallel parallel) {
-    return run(*p, level, threads, gradients != 0, parallel);
+// `pool`: GOMP_parallel of the OpenMP pool that torch uses, or null.
+int ssd_float(const Problem<float>* p, int level, int threads, int gradients, void* pool) {
+    return scan(*p, level, threads, gradients != 0, pool);
 }
-int ssd_double(const Problem<double>* p, int level, int threads, int gradients, Parallel parallel) {
-    return run(*p, level, threads, gradients != 0, parallel);
+int ssd_double(const Problem<double>* p, int level, int threads, int gradients, void* pool) {
+    return scan(*p, level, threads, gradients != 0, pool);
+}
+int rows_float(const Rows<float>* p, int level, int threads, int pass, void* pool) {
+    return rows(*p, level, threads, pass, pool);
+}
+int rows_double(const Rows<double>* p, int level, int threads, int pass, void* pool) {
+    return rows(*p, level, threads, pass, pool);
 }
 }
