@@ -1,4 +1,4 @@
-"""The selective scan of :func:`ecg_ramba.nn.ssd.ssd` in C++, with its gradients; the method is described in kernel.h."""
+"""The selective scan of :func:`ecg_ramba.nn.ssd.ssd` in C++, with its gradients; kernel.h describes the method."""
 
 from __future__ import annotations
 
@@ -29,14 +29,8 @@ def _run(tensors: dict[str, Tensor], out: dict[str, Tensor], gradients: bool, gr
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, dt, A, B, C, D, instructions):
-        tensors = {
-            "x": contiguous_rows(x),
-            "dt": dt,
-            "A": A.contiguous(),
-            "B": contiguous_rows(B),
-            "C": contiguous_rows(C),
-            "D": D.contiguous(),
-        }
+        tensors = {"x": contiguous_rows(x), "dt": dt, "A": A.contiguous()}
+        tensors |= {"B": contiguous_rows(B), "C": contiguous_rows(C), "D": D.contiguous()}
         ctx.save_for_backward(*tensors.values())
         ctx.instructions = instructions
         y = torch.empty_like(x, memory_format=torch.contiguous_format)
