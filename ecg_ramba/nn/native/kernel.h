@@ -22,17 +22,11 @@
 // that sum is taken anew, from the state before a step and the gradient of the state after it, so that rounding does not
 // add up over a long sequence.
 
-template <class T> constexpr int LANES = SSD_BYTES / int(sizeof(T));
 template <class T> constexpr int ROWS = SSD_ROWS;
 template <class T> constexpr int COLUMNS = SSD_VECTORS * LANES<T>;
 constexpr int STEPS = 32;          // in a block: what is packed at a time
 constexpr int FRESH = 8 * STEPS;   // between states that are kept for the gradients
 constexpr double MOST = 16.0;      // a run's exponents add up to no more
-
-template <class T> struct Lanes {
-    typedef T type __attribute__((vector_size(SSD_BYTES), may_alias));
-    typedef T anywhere __attribute__((vector_size(SSD_BYTES), may_alias, aligned(sizeof(T))));
-};
 
 template <class T>
 inline void scan_tile(T* state, T scale, const T* in_s, const T* in_v, const T* read, T* out, int steps) {
@@ -84,33 +78,36 @@ void pack(const T* rows, Index stride, int size, const Block& block, const T* fa
     }
 }
 
-// Step i of what scan_block() wrote, times `factor`, as a row.
-template <class T> void unpack(const T* from, int size, int i, T factor, T* __restrict row) {
+// What scan_block() wrote for a step, times `factor`, as vectors one after the other: use(column, vector, how many).
+template <class T, class F> inline void read_step(const T* from, int size, int i, T factor, F use) {
     constexpr int WIDTH = COLUMNS<T>;
     from += i * WIDTH;
-    int first = 0;
-    for (; first + WIDTH <= size; first += WIDTH, from += STEPS * WIDTH)
-        for (int j = 0; j < WIDTH; ++j) row[first + j] = factor * from[j];
-    for (int j = 0; first + j < size; ++j) row[first + j] = factor * from[j];
+    for (int first = 0; first < size; first += WIDTH, from += STEPS * WIDTH)
+        for (int j = 0; j < WIDTH && first + j < size; j += LANES<T>)
+            use(first + j, factor * load(from + j, LANES<T>), size - first - j);
+}
+
+// to += r + weight * other, r being what scan_block() wrote for a step times `factor`; returns r . with.
+template <class T>
+inline T add_step(const T* from, int size, int i, T factor, const T* with, T weight, const T* other, T* to) {
+    Vector<T> sum = {};
+    read_step(from, size, i, factor, [&](int j, Vector<T> r, int n) {
+        sum += r * load(with + j, n);
+        store(to + j, load(to + j, n) + r + weight * load(other + j, n), n);
+    });
+    return sum_of<T>(sum);
 }
 
 template <class T> T dot(const T* a, const T* b, int n) {
-    typedef typename Lanes<T>::anywhere U;
     constexpr int L = LANES<T>;
-    typename Lanes<T>::type sum = {}, more = {};
+    Vector<T> sum = {}, more = {};
     int i = 0;
     for (; i + 2 * L <= n; i += 2 * L) {
-        sum += *reinterpret_cast<const U*>(a + i) * *reinterpret_cast<const U*>(b + i);
-        more += *reinterpret_cast<const U*>(a + i + L) * *reinterpret_cast<const U*>(b + i + L);
+        sum += load(a + i, L) * load(b + i, L);
+        more += load(a + i + L, L) * load(b + i + L, L);
     }
-    sum += more;
-    T rest = T(0);
-    for (; i < n; ++i) rest += a[i] * b[i];
-    alignas(64) T each[L];
-    *reinterpret_cast<typename Lanes<T>::type*>(each) = sum;
-    for (int half = L / 2; half; half /= 2)
-        for (int j = 0; j < half; ++j) each[j] += each[j + half];
-    return each[0] + rest;
+    for (; i < n; i += L) sum += load(a + i, n - i) * load(b + i, n - i);
+    return sum_of<T>(sum + more);
 }
 
 // Exponents of a block of steps, cut into runs.
@@ -121,6 +118,7 @@ template <class T> struct Decay {
 
     // `carried`: the sum that the state has not been multiplied by yet; left as it stands after the block.
     void set(const T* exponents, int steps, double& carried) {
+        alignas(64) T high[STEPS] = {}, low[STEPS] = {};  // the sum and what it lacks in its own precision
         runs = 0;
         double sum = 0.0;
         for (int i = 0; i < steps; ++i) {
@@ -132,12 +130,16 @@ template <class T> struct Decay {
             } else {
                 sum += a;
             }
-            const double e = std::exp(sum);
-            up[i] = T(e);
-            down[i] = T(1.0 / e);
+            high[i] = T(sum);
+            low[i] = T(sum - double(high[i]));
         }
         begin[runs] = steps;
         carried = sum;
+        for (int i = 0; i < STEPS; i += LANES<T>) {
+            const Vector<T> e = exponential(load(high + i, LANES<T>)), rest = load(low + i, LANES<T>);
+            store(up + i, e + e * rest, LANES<T>);
+            store(down + i, T(1) / (e + e * rest), LANES<T>);
+        }
     }
 };
 
@@ -177,7 +179,7 @@ template <class T> void forward(const Problem<T>& p, int b, int first_head, int 
     const int P = p.width, N = p.state, heads = last_head - first_head;
     const T *B = p.B + b * p.B_batch, *C = p.C + b * p.C_batch;
     Scratch<T> states(heads * state_size<T>(N, P)), Bs(narrow_size<T>(N)), Cs(narrow_size<T>(N)), xv(wide_size<T>(P)),
-        out(wide_size<T>(P)), row(P);
+        out(wide_size<T>(P));
     std::vector<double> carried(heads, 0.0);
     Decay<T> decay;
     T a[STEPS], own[STEPS], factor[STEPS];
@@ -198,8 +200,9 @@ template <class T> void forward(const Problem<T>& p, int b, int first_head, int 
                 const T* x_t = x + (t0 + i) * p.x_step;
                 const T weight = own[i] * dt[(t0 + i) * p.dt_step] + p.D[h];
                 T* y_t = p.y + ((Index(b) * p.length + t0 + i) * p.heads + h) * P;
-                unpack<T>(out, P, i, decay.up[i], row);
-                for (int j = 0; j < P; ++j) y_t[j] = row[j] + weight * x_t[j];
+                read_step<T>(out, P, i, decay.up[i], [&](int j, Vector<T> r, int n) {
+                    store(y_t + j, r + weight * load(x_t + j, n), n);
+                });
             }
         }
     }
@@ -221,7 +224,7 @@ template <class T> void backward(const Problem<T>& p, int b, int first_head, int
     std::vector<double> kept_decay(size_t(heads) * kept);      // the logarithm of what they are to be multiplied by
     Decay<T> decay;
     T a[STEPS], factor[STEPS], own[STEPS];
-    Scratch<T> row_N(N), row_P(P), dyn(narrow_size<T>(P)), xn(narrow_size<T>(P)), wide_N(wide_size<T>(N)),
+    Scratch<T> dyn(narrow_size<T>(P)), xn(narrow_size<T>(P)), wide_N(wide_size<T>(N)),
         out_N(wide_size<T>(N));
     {
         Scratch<T> states(heads * size);
@@ -248,11 +251,8 @@ template <class T> void backward(const Problem<T>& p, int b, int first_head, int
                     const size_t at = size_t(h - first_head) * L + t;
                     x_dy[at] = dot(x + t * p.x_step, dy + t * p.dy_step, P);
                     const T own = dt[t * p.dt_step] * x_dy[at];
-                    const T* B_t = B + t * p.B_step;
-                    T* dC_t = dC + Index(t) * N;
-                    unpack<T>(out_N, N, i, decay.up[i], row_N);
-                    reads[at] = dot<T>(C + t * p.C_step, row_N, N);
-                    for (int j = 0; j < N; ++j) dC_t[j] += row_N[j] + own * B_t[j];
+                    reads[at] = add_step<T>(out_N, N, i, decay.up[i], C + t * p.C_step, own, B + t * p.B_step,
+                                            dC + Index(t) * N);
                 }
             }
         }
@@ -289,21 +289,23 @@ template <class T> void backward(const Problem<T>& p, int b, int first_head, int
                 const T *x_t = x + t * p.x_step, *dy_t = dy + t * p.dy_step;
                 const T *B_t = B + t * p.B_step, *C_t = C + t * p.C_step;
                 const T dt_t = dt[t * p.dt_step], x_dy_t = x_dy[size_t(g) * L + t];
-                T* dB_t = dB + Index(t) * N;
-                unpack<T>(out_N, N, i, decay.up[i], row_N);
-                to_come[g] += double(reads[size_t(g) * L + t]) - double(dot<T>(B_t, row_N, N));
+                const T taken = add_step<T>(out_N, N, i, decay.up[i], B_t, dt_t * x_dy_t, C_t, dB + Index(t) * N);
+                to_come[g] += double(reads[size_t(g) * L + t]) - double(taken);
                 if (t && t % FRESH == 0) {  // the last step of this block
                     const size_t at = size_t(g) * kept + t / FRESH - 1;
                     const double scale = std::exp(double(dt_t * p.A[h]) + carried[g] + kept_decay[at]);
                     to_come[g] = scale * double(dot<T>(states_PN + g * size, kept_states.data() + at * size, int(size)));
                 }
-                for (int j = 0; j < N; ++j) dB_t[j] += row_N[j] + dt_t * x_dy_t * C_t[j];
                 T* dx_t = p.dx + ((Index(b) * L + t) * p.heads + h) * P;
-                unpack<T>(out_P, P, i, decay.up[i], row_P);
-                for (int j = 0; j < P; ++j) row_P[j] += own[i] * dy_t[j];
-                const double through_x = double(dot<T>(x_t, row_P, P));
-                for (int j = 0; j < P; ++j) dx_t[j] = dt_t * row_P[j] + p.D[h] * dy_t[j];
-                p.ddt[(Index(b) * p.heads + h) * L + t] = T(double(p.A[h]) * to_come[g] + through_x);
+                Vector<T> along = {};
+                read_step<T>(out_P, P, i, decay.up[i], [&](int j, Vector<T> r, int n) {
+                    const Vector<T> dy_j = load(dy_t + j, n);
+                    r += own[i] * dy_j;
+                    along += r * load(x_t + j, n);
+                    store(dx_t + j, dt_t * r + p.D[h] * dy_j, n);
+                });
+                p.ddt[(Index(b) * p.heads + h) * L + t] =
+                    T(double(p.A[h]) * to_come[g] + double(sum_of<T>(along)));
                 dA[g] += to_come[g] * double(dt_t);
                 dD[g] += double(x_dy_t);
             }

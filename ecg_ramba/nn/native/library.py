@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCES = ("ssd.cpp", "kernel.h", "rows.h")
+SOURCES = ("ssd.cpp", "vectors.h", "kernel.h", "rows.h")
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread", "-Wno-psabi")
 LEVELS = ("baseline", "avx2", "avx512")
 """Instruction sets, in the order of the library's numbers; the best that the processor has is taken."""

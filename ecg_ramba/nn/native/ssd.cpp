@@ -45,6 +45,7 @@ namespace baseline {
 #define SSD_BYTES 16
 #define SSD_ROWS 4
 #define SSD_VECTORS 2
+#include "vectors.h"
 #include "kernel.h"
 #include "rows.h"
 #undef SSD_BYTES
@@ -64,6 +65,7 @@ namespace avx2 {
 #define SSD_BYTES 32
 #define SSD_ROWS 4
 #define SSD_VECTORS 2
+#include "vectors.h"
 #include "kernel.h"
 #include "rows.h"
 #undef SSD_BYTES
@@ -82,6 +84,7 @@ namespace avx512 {
 #define SSD_BYTES 64
 #define SSD_ROWS 8
 #define SSD_VECTORS 2
+#include "vectors.h"
 #include "kernel.h"
 #include "rows.h"
 #undef SSD_BYTES
