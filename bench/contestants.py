@@ -85,6 +85,16 @@ def transformers_mixer() -> nn.Module:
     return Mamba2Mixer(config, layer_idx=0)
 
 
+def mamba1_block() -> nn.Module:
+    """MambaBlock of the package mambapy: Mamba-1 at its usual state of 16, by a parallel scan in torch.
+
+    Its Mamba-2 is that of mamba_ssm, which is here already.
+    """
+    from mambapy.mamba import MambaBlock, MambaConfig
+
+    return MambaBlock(MambaConfig(d_model=WIDTH, n_layers=1))
+
+
 def parameters(module: nn.Module) -> int:
     """Number of trained values."""
     return sum(p.numel() for p in module.parameters())
@@ -123,6 +133,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("attention", "core", DotProduct),
     *_by_backend("mixer", lambda backend: Mamba2(WIDTH, backend=backend)),
     Contestant("mamba_transformers", "mixer", transformers_mixer, "transformers"),
+    Contestant("mamba1_mambapy", "mixer", mamba1_block, "mambapy"),
     Contestant("mamba_products_alone", "mixer", Products),
     Contestant("attention", "mixer", lambda: Attention(WIDTH, ATTENTION_HEADS)),
     *_by_backend("bidirectional", Bidirectional),
