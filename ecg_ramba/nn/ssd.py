@@ -6,9 +6,10 @@ Per head, with a scalar decay rate A < 0 and a step size dt >= 0::
     y_t = C_t h_t + D x_t
 
 Here are its portable forms: :func:`ssd_recurrent`, the definition written as a loop (slow, the oracle of the tests); a
-quadratic form, one masked matrix product, for short sequences; a chunked form, quadratic inside a chunk and recurrent
-between chunks, whose cost is linear in length; and a factorised chunked form, which shares its products between heads
-and is used as long as none of its factors can overflow. The other backends are named in :mod:`ecg_ramba.nn.backends`.
+quadratic form, one masked matrix product, for short sequences; and a chunked form, quadratic inside a chunk and
+recurrent between chunks, whose cost is linear in length. A factorised chunked form shares its products between heads
+(:mod:`ecg_ramba.nn.factorised`) and is used as long as none of its factors can overflow. The other backends are named
+in :mod:`ecg_ramba.nn.backends`.
 
 Reference: Dao and Gu 2024, "Transformers are SSMs", arXiv:2405.21060.
 
@@ -23,18 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecg_ramba.nn.backends import BACKENDS, resolve
+from ecg_ramba.nn.factorised import SHARED_CHUNK, ssd_factorised
 
 CHUNK = 64
 """Positions in a chunk of the chunked form, which holds an array of heads x chunk x chunk."""
 
-SHARED_CHUNK = 128
-"""Positions in a chunk of the factorised form, which holds one array of chunk x chunk for all heads."""
-
 QUADRATIC_LIMIT = 128
 """Up to this length the single quadratic form is as fast as anything."""
-
-REACH = 60.0
-"""How far from a chunk's middle the sums of dt A may go in the factorised form: its factors stay below exp(60)."""
 
 FORMS = ("quadratic", "chunked", "factorised", "recurrent")
 """Forms of the backend ``torch``, which takes the best by length and by how far the decay reaches."""
@@ -108,7 +104,7 @@ def ssd(
     if backend == "torch":
         backend = "quadratic" if x_BLHP.shape[1] <= QUADRATIC_LIMIT else "factorised"
     if backend == "factorised":
-        y_BLHP = _factorised(x_BLHP, dt_BLH, a_BLH, B_BLN, C_BLN, D_H, chunk or SHARED_CHUNK)
+        y_BLHP = ssd_factorised(x_BLHP, dt_BLH, a_BLH, B_BLN, C_BLN, D_H, chunk or SHARED_CHUNK)
         if y_BLHP is not None:
             return y_BLHP
     xdt_BLHP = x_BLHP * dt_BLH[..., None].to(x_BLHP.dtype)
@@ -235,54 +231,6 @@ def _chunked(xdt_BLHP: Tensor, a_BLH: Tensor, B_BLN: Tensor, C_BLN: Tensor, chun
         since_start_BKQH = sums_BKHQ[:, 1:].exp().to(dtype).transpose(2, 3)
         carried_BKQHP = carried_BKQF.unflatten(3, (heads, width)) * since_start_BKQH[..., None]
         y_BKQHP = torch.cat([y_BKQHP[:, :1], y_BKQHP[:, 1:] + carried_BKQHP], dim=1)
-    return y_BKQHP.reshape(batch, chunks * chunk, heads, width)[:, :length]
-
-
-def _factorised(
-    x_BLHP: Tensor, dt_BLH: Tensor, a_BLH: Tensor, B_BLN: Tensor, C_BLN: Tensor, D_H: Tensor | None, chunk: int
-) -> Tensor | None:
-    """The chunked form with the decay exp(s_q - s_s) split into exp(s_q - m) exp(m - s_s), m the sum at mid-chunk.
-
-    What is quadratic is then the same for all heads: one matrix product in place of one a head, and no array of heads
-    x chunk x chunk. A position's own part is added apart, so that the gradient of the decay is not drowned in terms
-    that cancel. None where a sum is further than :data:`REACH` from the middle: there the factors would overflow.
-    """
-    batch, length, heads, width = x_BLHP.shape
-    chunk = min(chunk, length)
-    chunks = -(-length // chunk)
-    if chunks * chunk - length:
-        pad = chunks * chunk - length
-        x_BLHP = F.pad(x_BLHP, (0, 0, 0, 0, 0, pad))
-        dt_BLH, a_BLH, B_BLN, C_BLN = (F.pad(v, (0, 0, 0, pad)) for v in (dt_BLH, a_BLH, B_BLN, C_BLN))
-    sums_BKQH = a_BLH.reshape(batch, chunks, chunk, heads).double().cumsum(2)
-    since_mid_BKQH = sums_BKQH - sums_BKQH[:, :, chunk // 2, None]
-    with torch.no_grad():
-        if not since_mid_BKQH[:, :, [0, -1]].abs().max() <= REACH:
-            return None
-    dtype = x_BLHP.dtype
-    dt_BKQH = dt_BLH.reshape(batch, chunks, chunk, heads).to(dtype)
-    x_BKQHP = x_BLHP.reshape(batch, chunks, chunk, heads, width)
-    B_BKQN, C_BKQN = (v.reshape(batch, chunks, chunk, -1) for v in (B_BLN, C_BLN))
-    weighted_BKQF = (x_BKQHP * (dt_BKQH * since_mid_BKQH.neg().exp().to(dtype))[..., None]).flatten(3)
-    y_BKQF = (C_BKQN @ B_BKQN.transpose(2, 3)).tril(-1) @ weighted_BKQF
-    if chunks > 1:
-        added_BKNF = B_BKQN[:, :-1].transpose(2, 3) @ weighted_BKQF[:, :-1]
-        end_BKF, whole_BKF, mid_BKF = (
-            v.exp().to(dtype).repeat_interleave(width, dim=-1)[:, :, None]
-            for v in (since_mid_BKQH[:, :, -1], sums_BKQH[:, :, -1], sums_BKQH[:, :, chunk // 2])
-        )
-        state_BNF, states = added_BKNF[:, 0] * end_BKF[:, 0], []
-        for k in range(1, chunks):
-            states.append(state_BNF * mid_BKF[:, k])
-            if k < chunks - 1:
-                state_BNF = torch.addcmul(added_BKNF[:, k] * end_BKF[:, k], whole_BKF[:, k], state_BNF)
-        carried_BKQF = C_BKQN[:, 1:] @ torch.stack(states, dim=1)
-        y_BKQF = torch.cat([y_BKQF[:, :1], y_BKQF[:, 1:] + carried_BKQF], dim=1)
-    own_BKQH = (B_BKQN * C_BKQN).sum(-1, keepdim=True) * dt_BKQH
-    if D_H is not None:
-        own_BKQH = own_BKQH + D_H.to(dtype)
-    y_BKQHP = y_BKQF.unflatten(3, (heads, width)) * since_mid_BKQH.exp().to(dtype)[..., None]
-    y_BKQHP = torch.addcmul(y_BKQHP, x_BKQHP, own_BKQH[..., None])
     return y_BKQHP.reshape(batch, chunks * chunk, heads, width)[:, :length]
 
 

@@ -88,7 +88,7 @@ def test_settings_of_a_variant_are_checked(tiny):
     for wrong in ({"budget.colour": 1}, {"signal.colour": 1.0}, {"folds": 3}):
         with pytest.raises(UserError, match="a variant cannot set"):
             tiny.changed(wrong)
-    with pytest.raises(UserError, match="is own, others, rate or slots"):
+    with pytest.raises(UserError, match="is one of own, others, rate, slots, raw_slots"):
         tiny.changed({"inputs.rhythm": "none"})
 
 

@@ -154,4 +154,9 @@ def test_noise_in_place_of_what_is_held_out_changes_nothing_fitted(
                 (one.morphology.state(), other.morphology.state()),
                 (one.rhythm.state(), other.rhythm.state()),
             ):
-                assert all(np.array_equal(a[k], b[k]) for k in a if k != "asked") == expected, (name, cell)
+                same = all(np.array_equal(a[k], b[k]) for k in a if k != "asked")
+                # the release standardises no slot, so nothing of them is fitted
+                assert same == (expected or (name == "released" and a.keys() == one.rhythm.state().keys())), (
+                    name,
+                    cell,
+                )
