@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ecg_ramba.nn.native import rows
+
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
@@ -35,7 +37,9 @@ class _Depthwise(torch.autograd.Function):
         return grad_x_BLC, grad_weight_KC, grad_BLC.sum((0, 1)).to(weight_KC.dtype), None
 
 
-def depthwise_conv(x_BLC: Tensor, weight_C1K: Tensor, bias_C: Tensor, left: int) -> Tensor:
+def depthwise_conv(
+    x_BLC: Tensor, weight_C1K: Tensor, bias_C: Tensor, left: int, silu: bool = False, backend: str = "torch"
+) -> Tensor:
     """Convolve every channel with its own kernel; the length stays.
 
     Parameters
@@ -46,12 +50,23 @@ def depthwise_conv(x_BLC: Tensor, weight_C1K: Tensor, bias_C: Tensor, left: int)
         As a depthwise ``torch.nn.Conv1d`` holds them.
     left : int
         Zeros put before the sequence: K - 1 makes it causal, K // 2 centred.
+    silu : bool
+        Whether SiLU follows.
+    backend : str
+        Where it is native, or ``auto`` finds that, this runs in C++ too.
 
     Returns
     -------
     Tensor
         (batch, length, channels), equal to ``conv1d`` with that padding.
     """
+    if rows.taken(backend, x_BLC, weight_C1K):
+        return rows.convolve(x_BLC, weight_C1K[:, 0].t(), bias_C, left, silu)
+    y_BLC = _portable(x_BLC, weight_C1K, bias_C, left)
+    return F.silu(y_BLC) if silu else y_BLC
+
+
+def _portable(x_BLC: Tensor, weight_C1K: Tensor, bias_C: Tensor, left: int) -> Tensor:
     if torch.compiler.is_exporting():  # what is written in place is not exported faithfully
         x_BCL = F.pad(x_BLC.transpose(1, 2), (left, weight_C1K.shape[-1] - 1 - left))
         return F.conv1d(x_BCL, weight_C1K, bias_C, groups=weight_C1K.shape[0]).transpose(1, 2)

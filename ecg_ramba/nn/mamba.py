@@ -16,23 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecg_ramba.nn.backends import resolve
 from ecg_ramba.nn.depthwise import depthwise_conv
 from ecg_ramba.nn.dropout import Dropout
-from ecg_ramba.nn.native.rows import conv_silu, gated_norm
+from ecg_ramba.nn.native import rows
 from ecg_ramba.nn.ssd import ssd
 
 
 class GatedRMSNorm(nn.Module):
     """Root-mean-square norm of ``y * silu(z)`` over the last axis, with a learned weight."""
 
-    def __init__(self, width: int, eps: float = 1e-5):
+    def __init__(self, width: int, eps: float = 1e-5, backend: str = "auto"):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
+        self.eps, self.backend = eps, backend
 
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
-        """(..., width), (..., width) -> (..., width); computed in the weight's precision."""
+        """(batch, length, width), the same -> the same; computed in the weight's precision."""
+        if rows.taken(self.backend, y, self.weight):
+            return rows.gated_norm(y, z, self.weight, self.eps)
         gated = y * F.silu(z)
         return F.rms_norm(gated.to(self.weight.dtype), self.weight.shape, self.weight, self.eps).to(gated.dtype)
 
@@ -51,7 +52,7 @@ class Mamba2(nn.Module):
     d_state, d_conv, expand, headdim : int
         State size, convolution length, widening factor and head width.
     backend : str
-        Passed to :func:`ecg_ramba.nn.ssd.ssd`.
+        Of the scan, see :func:`ecg_ramba.nn.ssd.ssd`; where it is native, so are convolution and norm.
 
     Raises
     ------
@@ -82,7 +83,7 @@ class Mamba2(nn.Module):
         self.dt_bias = nn.Parameter(_inverse_softplus(_log_uniform(heads, 1e-3, 0.1)))
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(heads))
-        self.norm = GatedRMSNorm(inner)
+        self.norm = GatedRMSNorm(inner, backend=backend)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
         for parameter in (self.dt_bias, self.A_log, self.D):
             parameter._no_weight_decay = True
@@ -111,12 +112,9 @@ class Mamba2(nn.Module):
         z_BLI, xBC_BLC, dt_BLH = self.in_proj(u_BLD).split(
             [self.inner, self.inner + 2 * self.d_state, self.heads], dim=-1
         )
-        fused = self._fused(xBC_BLC)
-        if fused:
-            xBC_BLC = conv_silu(xBC_BLC, self.conv1d.weight[:, 0].t(), self.conv1d.bias)
-        else:
-            xBC_BLC = depthwise_conv(xBC_BLC, self.conv1d.weight, self.conv1d.bias, left=self.d_conv - 1)
-            xBC_BLC = F.silu(xBC_BLC)
+        xBC_BLC = depthwise_conv(
+            xBC_BLC, self.conv1d.weight, self.conv1d.bias, left=self.d_conv - 1, silu=True, backend=self.backend
+        )
         x_BLI, B_BLN, C_BLN = xBC_BLC.split([self.inner, self.d_state, self.d_state], dim=-1)
         y_BLHP = ssd(
             x_BLI.unflatten(-1, (self.heads, self.headdim)),
@@ -128,18 +126,7 @@ class Mamba2(nn.Module):
             valid_BL=valid_BL,
             backend=self.backend,
         )
-        y_BLI = y_BLHP.flatten(2)
-        if fused:
-            return self.out_proj(gated_norm(y_BLI, z_BLI, self.norm.weight, self.norm.eps))
-        return self.out_proj(self.norm(y_BLI, z_BLI))
-
-    def _fused(self, x_BLC: Tensor) -> bool:
-        """Whether convolution and norm run in C++: where the scan does, in the precision of the weights."""
-        if self.backend not in ("auto", "native") or x_BLC.dtype != self.conv1d.weight.dtype:
-            return False
-        if x_BLC.dtype not in (torch.float32, torch.float64) or torch.compiler.is_exporting():
-            return False
-        return resolve(self.backend, str(x_BLC.device)) == "native"
+        return self.out_proj(self.norm(y_BLHP.flatten(2), z_BLI))
 
 
 class SwiGLU(nn.Module):

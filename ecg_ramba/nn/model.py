@@ -58,7 +58,14 @@ class EcgRamba(nn.Module):
             if config.lead_gate:
                 self.spatial_attn = LeadGate(shape.leads, config.gate_width)
             self.tok = MultiScaleTokenizer(
-                shape.leads, d, config.tokens, config.token_dropout, config.feedforward, config.scales, config.released
+                shape.leads,
+                d,
+                config.tokens,
+                config.token_dropout,
+                config.feedforward,
+                config.scales,
+                released=config.released,
+                backend=config.backend,
             )
         if config.use_morphology:
             self.rocket_perceiver = Perceiver(morphology_tokens(config, shape), d, config.latents, config.heads)

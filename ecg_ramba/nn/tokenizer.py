@@ -43,8 +43,11 @@ class ChannelNorm(nn.Module):
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution (7), channel norm, a feed-forward layer, residual; padding stays zero for it."""
 
-    def __init__(self, width: int, dropout: float = 0.0, feedforward: int = 4, released: bool = False):
+    def __init__(
+        self, width: int, dropout: float = 0.0, feedforward: int = 4, released: bool = False, backend: str = "auto"
+    ):
         super().__init__()
+        self.backend = backend
         self.dwconv = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
         self.norm = ChannelNorm(width, released=released)
         self.pwconv1 = nn.Linear(width, feedforward * width)
@@ -54,7 +57,8 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x_BLD: Tensor, valid_BL: Tensor | None = None) -> Tensor:
         """(B, L, width) -> the same."""
         h_BLD = x_BLD if valid_BL is None else x_BLD.masked_fill(~valid_BL[..., None], 0.0)
-        h_BLD = self.norm(depthwise_conv(h_BLD, self.dwconv.weight, self.dwconv.bias, left=3))
+        h_BLD = depthwise_conv(h_BLD, self.dwconv.weight, self.dwconv.bias, left=3, backend=self.backend)
+        h_BLD = self.norm(h_BLD)
         return x_BLD + self.drop(self.pwconv2(F.gelu(self.pwconv1(h_BLD))))
 
 
@@ -78,6 +82,8 @@ class MultiScaleTokenizer(nn.Module):
         Which branches of :data:`SCALES` there are; fewer have as many channels together as all three.
     released : bool
         See :class:`ChannelNorm`.
+    backend : str
+        See :func:`ecg_ramba.nn.depthwise.depthwise_conv`.
     """
 
     def __init__(
@@ -89,6 +95,7 @@ class MultiScaleTokenizer(nn.Module):
         feedforward: int = 4,
         scales: tuple[str, ...] = tuple(SCALES),
         released: bool = False,
+        backend: str = "auto",
     ):
         super().__init__()
         channels = width // len(SCALES)
@@ -107,7 +114,7 @@ class MultiScaleTokenizer(nn.Module):
                 ),
             )
         self.proj = nn.Conv1d(channels * len(scales), width, 1)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward, released) for _ in range(2)))
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, dropout, feedforward, released, backend) for _ in range(2)))
 
     def forward(self, x_BET: Tensor, valid_BL: Tensor | None = None, gate_BE: Tensor | None = None) -> Tensor:
         """Signal (B, leads, T), each lead times its gate, -> tokens (B, L, width).

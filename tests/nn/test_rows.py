@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from ecg_ramba.nn.mamba import Mamba2
+from ecg_ramba.nn.native import rows
 from ecg_ramba.nn.native.library import LEVELS, level
-from ecg_ramba.nn.native.rows import conv_silu, gated_norm
+from ecg_ramba.nn.native.rows import convolve, gated_norm
 from tests.nn.scans import needs_native, relative
 
 pytestmark = needs_native
@@ -17,9 +18,14 @@ def normal(*sizes, seed=0, scale=1.0):
     return scale * torch.randn(*sizes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def plain_conv(x, weight, bias):
-    padded = F.pad(x.transpose(1, 2), (weight.shape[0] - 1, 0))
-    return F.silu(F.conv1d(padded, weight.t()[:, None], bias, groups=len(bias))).transpose(1, 2)
+def plain_conv(x, weight, bias, left=3, silu=True):
+    padded = F.pad(x.transpose(1, 2), (left, len(weight) - 1 - left))
+    y = F.conv1d(padded, weight.t()[:, None], bias, groups=len(bias)).transpose(1, 2)
+    return F.silu(y) if silu else y
+
+
+def conv_silu(x, weight, bias, instructions=""):
+    return convolve(x, weight, bias, len(weight) - 1, True, instructions)
 
 
 def plain_norm(x, z, weight):
@@ -67,11 +73,17 @@ def test_gradients_by_differences():
     assert torch.autograd.gradcheck(lambda *t: gated_norm(*t, 1e-5), (x, z, gain))
 
 
-@pytest.mark.parametrize("taps", [1, 2, 7])
-def test_other_numbers_of_taps(taps):
-    tensors = [normal(2, 5, 13), normal(taps, 8, seed=1), normal(8, seed=2)]
-    for value, expected in both(conv_silu, plain_conv, tensors, torch.float64):
+@pytest.mark.parametrize("silu", [True, False])
+@pytest.mark.parametrize(("taps", "left"), [(1, 0), (2, 1), (7, 6), (7, 3), (7, 0), (4, 1)])
+@pytest.mark.parametrize("length", [1, 2, 5, 90])
+def test_other_taps_and_paddings(taps, left, silu, length):
+    tensors = [normal(2, length, 13), normal(taps, 8, seed=1), normal(8, seed=2)]
+    ours = lambda x, w, b: convolve(x, w, b, left, silu)  # noqa: E731
+    plain = lambda x, w, b: plain_conv(x, w, b, left, silu)  # noqa: E731
+    for value, expected in both(ours, plain, tensors, torch.float64):
         assert relative(value, expected) < 1e-13
+    with pytest.raises(ValueError, match=f"{taps} zeros before the sequence: 0 to {taps - 1}"):
+        convolve(*tensors[:1], *tensors[1:], taps, silu)
 
 
 def test_every_float_through_the_exponential():
@@ -110,7 +122,7 @@ def test_a_mixer_is_the_same_with_and_without_them(dtype, monkeypatch):
     results = []
     for fused in (True, False):
         if not fused:
-            monkeypatch.setattr(Mamba2, "_fused", lambda self, x: False)
+            monkeypatch.setattr(rows, "taken", lambda *_: False)
         y = mixer(u, valid)[valid]
         results.append([y, *torch.autograd.grad(y.square().sum(), [u, *mixer.parameters()])])
     for value, expected in zip(*results, strict=True):

@@ -52,7 +52,7 @@ class Rows(ctypes.Structure):
     """``Rows<T>`` of ssd.cpp."""
 
     _fields_ = [
-        *((name, ctypes.c_int) for name in ("batch", "length", "width", "taps", "parts")),
+        *((name, ctypes.c_int) for name in ("batch", "length", "width", "taps", "left", "silu", "parts")),
         ("eps", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("x", "z", "weight", "bias", "dy")),
         *((f"{name}_{axis}", ctypes.c_int64) for name in ("x", "z", "dy") for axis in ("batch", "step")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ecg_ramba.nn.backends import resolve
 from ecg_ramba.nn.native.library import Rows, call, contiguous_rows
 
 CONVOLUTION, CONVOLUTION_GRADIENTS, NORM, NORM_GRADIENTS = range(4)
@@ -32,12 +33,13 @@ def _pass(
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, instructions):
+    def forward(ctx, x, weight, bias, left, silu, instructions):
         tensors = {"x": contiguous_rows(x), "weight": weight.contiguous(), "bias": bias.contiguous()}
         ctx.save_for_backward(*tensors.values())
         ctx.instructions = instructions
+        ctx.sizes = {"taps": weight.shape[0], "left": left, "silu": int(silu)}
         y = torch.empty(x.shape, dtype=x.dtype)
-        _pass(CONVOLUTION, tensors, {"y": y}, _parts(*x.shape[:2]), instructions, taps=weight.shape[0])
+        _pass(CONVOLUTION, tensors, {"y": y}, _parts(*x.shape[:2]), instructions, **ctx.sizes)
         return y
 
     @staticmethod
@@ -49,8 +51,8 @@ class _Convolution(torch.autograd.Function):
         out = {"dx": torch.empty(x.shape, dtype=x.dtype), "dweight": x.new_zeros(len(x) * parts, *weight.shape)}
         out["dbias"] = x.new_zeros(len(x) * parts, x.shape[-1])
         tensors["dy"] = contiguous_rows(dy)
-        _pass(CONVOLUTION_GRADIENTS, tensors, out, parts, ctx.instructions, taps=weight.shape[0])
-        return out["dx"], out["dweight"].sum(0), out["dbias"].sum(0), None
+        _pass(CONVOLUTION_GRADIENTS, tensors, out, parts, ctx.instructions, **ctx.sizes)
+        return out["dx"], out["dweight"].sum(0), out["dbias"].sum(0), None, None, None
 
 
 class _GatedNorm(torch.autograd.Function):
@@ -75,13 +77,17 @@ class _GatedNorm(torch.autograd.Function):
         return out["dx"], out["dz"], out["dweight"].sum(0), None, None
 
 
-def conv_silu(x: Tensor, weight: Tensor, bias: Tensor, instructions: str = "") -> Tensor:
-    """SiLU of a causal depthwise convolution, on tensors of one dtype, float32 or float64, on the CPU.
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, left: int, silu: bool, instructions: str = "") -> Tensor:
+    """A depthwise convolution, on tensors of one dtype, float32 or float64, on the CPU; with SiLU, its SiLU.
 
     Parameters
     ----------
     x, weight, bias : Tensor
         (batch, length, channels), (taps, channels), (channels,).
+    left : int
+        Zeros put before the sequence, from 0 to taps - 1, which makes it causal; the others come after it.
+    silu : bool
+        Whether SiLU follows.
     instructions : str
         As for :func:`ecg_ramba.nn.native.scan.ssd_native`.
 
@@ -89,12 +95,19 @@ def conv_silu(x: Tensor, weight: Tensor, bias: Tensor, instructions: str = "") -
     -------
     Tensor
         (batch, length, channels).
+
+    Raises
+    ------
+    ValueError
+        If ``left`` is outside.
     """
-    return _Convolution.apply(x, weight, bias, instructions)
+    if not 0 <= left < len(weight):
+        raise ValueError(f"{left} zeros before the sequence: 0 to {len(weight) - 1} for {len(weight)} taps")
+    return _Convolution.apply(x, weight, bias, left, silu, instructions)
 
 
 def gated_norm(x: Tensor, z: Tensor, weight: Tensor, eps: float, instructions: str = "") -> Tensor:
-    """Root-mean-square norm of ``x silu(z)`` over the last axis, times ``weight``; dtypes as for :func:`conv_silu`.
+    """Root-mean-square norm of ``x silu(z)`` over the last axis, times ``weight``; dtypes as for :func:`convolve`.
 
     Parameters
     ----------
@@ -111,3 +124,10 @@ def gated_norm(x: Tensor, z: Tensor, weight: Tensor, eps: float, instructions: s
         (batch, length, width).
     """
     return _GatedNorm.apply(x, z, weight, eps, instructions)
+
+
+def taken(backend: str, x: Tensor, weight: Tensor) -> bool:
+    """Whether these run under a model's ``backend``: where its scan is native, in the precision of the weights."""
+    if backend not in ("auto", "native") or x.dtype != weight.dtype or x.dtype not in (torch.float32, torch.float64):
+        return False
+    return not torch.compiler.is_exporting() and resolve(backend, str(x.device)) == "native"

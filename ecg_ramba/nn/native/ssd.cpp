@@ -33,7 +33,7 @@ template <class T> struct Problem {
 
 // Rows (batch, length, width) in, their last axis contiguous; x and z may be parts of longer rows.
 template <class T> struct Rows {
-    int batch, length, width, taps, parts;
+    int batch, length, width, taps, left, silu, parts;
     double eps;
     const T *x, *z, *weight, *bias, *dy;  // weight: (taps, width)
     Index x_batch, x_step, z_batch, z_step, dy_batch, dy_step;
