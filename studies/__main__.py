@@ -127,7 +127,7 @@ def lengths_command(options) -> int:
     from ecg_ramba.harness.suite import run_suite
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from studies.lengths import chosen, variants
-    from studies.lengths_text import write_lengths
+    from studies.lengths_text import left_out, write_lengths
 
     tokens = chosen(options.tokens)
     if not options.no_tracking:
@@ -135,6 +135,8 @@ def lengths_command(options) -> int:
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
     workers = options.workers or default_workers()
+    if absent := left_out(tokens):
+        progress.say(absent)
     made = variants(tokens, config.profile)
     result = run_suite(config, made, options.data, options.out, workers, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:

@@ -38,9 +38,9 @@ def draw(evaluation: Evaluation, scores: pd.DataFrame, path: Path) -> None:
 
     tasks = list(dict.fromkeys(scores["task"]))
     columns = max(len(tasks), len(_COSTS))
-    figure = Figure(figsize=(1.2 + 4.2 * columns, 9.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(1.2 + 4.2 * columns, 9.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    head, upper, lower, foot = figure.subfigures(4, 1, height_ratios=[0.16, 1, 0.9, 0.12])
+    head, upper, lower, foot = figure.subfigures(4, 1, height_ratios=[0.22, 1, 0.9, 0.12])
     axes = upper.subplots(1, len(tasks), sharey=True, squeeze=False).ravel()
     for axis, task in zip(axes, tasks, strict=True):
         _accuracy(axis, evaluation, task, scores[scores["task"] == task])
@@ -52,10 +52,10 @@ def draw(evaluation: Evaluation, scores: pd.DataFrame, path: Path) -> None:
     title = (
         f"{kind}Accuracy and cost against token length, Mamba against attention: {how_sure(evaluation.suite.n_seeds)}"
     )
-    head.text(0.01, 0.9, title, fontsize=12.5, weight="bold", va="top")
+    head.text(0.01, 0.98, title, fontsize=12.5, weight="bold", va="top")
     handles = axes[0].get_legend_handles_labels()
     head.legend(*handles, loc="lower left", ncols=2, frameon=False, fontsize=10)
-    foot.text(0.01, 0.9, textwrap.fill(_note(evaluation), 48 * columns), fontsize=8.5, color="#444444", va="top")
+    foot.text(0.01, 0.9, textwrap.fill(_note(evaluation), 64 * columns), fontsize=8.5, color="#444444", va="top")
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
@@ -90,9 +90,11 @@ def _lines(axis, rows: pd.DataFrame, column: str):
 def _accuracy(axis, evaluation: Evaluation, task: str, rows: pd.DataFrame) -> None:
     context = evaluation.contexts[task]
     for own, style in _lines(axis, rows, "value"):
-        axis.fill_between(own.index, own["lo"].astype(float), own["hi"].astype(float), color=style["color"], alpha=0.16)
+        low, high, color = own["lo"].astype(float), own["hi"].astype(float), style["color"]
+        axis.fill_between(own.index, low, high, color=color, alpha=0.14, linewidth=0)
+        axis.vlines(own.index, low, high, color=color, alpha=0.6, linewidth=1)
         bare = own[own["value"].notna() & own["lo"].isna()]
-        axis.plot(bare.index, bare["value"], style["marker"], color=style["color"], markerfacecolor="white", zorder=4)
+        axis.plot(bare.index, bare["value"], style["marker"], color=color, markerfacecolor="white", zorder=4)
     axis.axhline(0.5, color="#767676", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     where = "out-of-fold" if context.task.source else "zero-shot"
     support = "" if context.head.support == PROTOCOL_SUPPORT else f"\n{context.head.support}"

@@ -1,6 +1,7 @@
 """The study of token lengths in words: ``lengths.md`` and its tables."""
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,7 @@ def markdown(evaluation: Evaluation, scores: pd.DataFrame, compared: pd.DataFram
     """The text of ``lengths.md``, from the tables of :mod:`studies.lengths`."""
     kind = "Synthetic data: " if evaluation.suite.synthetic else ""
     parts = [f"# {kind}{TITLE}", f"> **{banner(evaluation)}**", f"{run_title(evaluation)}. {_how_sure(evaluation)}"]
-    parts += [_held_equal(scores), _left_out(scores)]
+    parts += [_held_equal(scores), left_out(set(scores["tokens"]))]
     for task in dict.fromkeys(scores["task"]):
         parts += _task(evaluation, task, scores[scores["task"] == task], compared[compared["task"] == task], kind)
     parts += [f"## {kind}cost", markdown_table(COST, cost_rows(scores)), TIMES]
@@ -91,10 +92,10 @@ def _held_equal(scores: pd.DataFrame) -> str:
     return text if max(shares) <= TOLERANCE else f"{text} **That is no longer equal: more than {TOLERANCE:.0%}.**"
 
 
-def _left_out(scores: pd.DataFrame) -> str:
-    """Which lengths were not asked for; "" when all were."""
-    absent = [str(n) for n in PATCHES if n not in set(scores["tokens"])]
-    return f"**Not run: {', '.join(absent)} tokens**; `--tokens` names the lengths." if absent else ""
+def left_out(tokens: Collection[int]) -> str:
+    """Which lengths were not asked for, in words; "" when all were."""
+    absent = [str(n) for n in PATCHES if n not in tokens]
+    return f"Not run: {', '.join(absent)} tokens; --tokens names the lengths." if absent else ""
 
 
 def _task(evaluation: Evaluation, task: str, scores: pd.DataFrame, compared: pd.DataFrame, kind: str) -> list[str]:
@@ -153,7 +154,7 @@ def cost_rows(scores: pd.DataFrame) -> list[list[str]]:
             f"{r['block_parameters']:,.0f}",
             amount(r["flops"]),
             f"{duration(r['train_seconds'])} ({r['cells']:.0f} cells)",
-            f"{1e3 * r['step_seconds']:.0f} ms ({r['batch']:.0f} segments)",
+            f"{1e3 * r['step_seconds']:.0f} ms (batch {r['batch']:.0f})",
             f"{1e3 * r['segment_seconds']:.1f} ms",
             f"{r['peak_mb']:.0f} MiB",
         ]
