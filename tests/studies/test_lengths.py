@@ -117,7 +117,7 @@ def broken(tiny, cohort, tmp_path_factory):
     made = [*good, dataclasses.replace(last, changes={**last.changes, "width": 97})]
     result = run_suite(tiny, made, cohort, out, 1, Progress(), "test")
     evaluation = evaluate(result.folder)
-    return result, evaluation, write_lengths(result, evaluation, out / "study")
+    return result, evaluation, write_lengths(result, evaluation, out / "broken")
 
 
 def test_a_failed_variant_is_a_row_with_its_reason_and_the_others_go_on(broken):
@@ -159,8 +159,8 @@ def test_scores_are_those_of_the_suite_and_costs_those_of_its_cells(broken):
         assert row["flops"] == pytest.approx(logs[0]["flops"])
 
 
-def test_the_command_says_synthetic_single_run_and_what_was_not_run(cohort, tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_the_command_says_synthetic_single_run_and_what_was_not_run(broken, cohort, tiny, monkeypatch, capsys):
+    out = broken[0].context.out  # cells that are there already are not run again
     original, logged = studies.__main__.suite_config, []
     monkeypatch.setattr(
         studies.__main__, "suite_config", lambda o: dataclasses.replace(original(o), budget=tiny.budget)
@@ -170,9 +170,9 @@ def test_the_command_says_synthetic_single_run_and_what_was_not_run(cohort, tiny
         "ecg_ramba.harness.tracking.log_suite", lambda result, evaluation, files, *_: logged.extend(files) or "logged"
     )
     argv = ["lengths", "--tokens", "313", "157", "--data", str(cohort), "--source", "synthetic-source"]
-    argv += ["--target", "synthetic-third", "--folds", "2", "--workers", "1", "--out", "made"]
+    argv += ["--target", "synthetic-third", "--folds", "2", "--workers", "1", "--out", str(out)]
     assert studies.__main__.main(argv) == 0
-    (folder,) = tmp_path.glob("made/studies/lengths-*")
+    (folder,) = out.glob("studies/lengths-*")
     assert {f.name for f in folder.iterdir()} == {"lengths.md", "lengths.csv", "contrasts.csv", "lengths.png"}
     assert {f.name for f in logged} >= {f.name for f in folder.iterdir()} | {"report.md"}
     text = (folder / "lengths.md").read_text()
