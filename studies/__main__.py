@@ -16,7 +16,7 @@ from ecg_ramba.harness.options import (
 MATRIX = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "transformer", "raw_mamba"]
 """Variants of the matrix unless others are named."""
 LENGTHS = [157, 313, 625, 1250]
-"""Tokens of the study of lengths unless others are named: what two cores finish in an evening or less."""
+"""Tokens of the study of lengths unless others are named: what two cores finish in about half an hour, synthetic."""
 
 
 def parser() -> Parser:
@@ -44,8 +44,8 @@ def parser() -> Parser:
         type=positive,
         default=LENGTHS,
         metavar="N",
-        help=f"lengths of 10 s in tokens, of 157, 313, 625, 1250, 2500, 5000 (default: {' '.join(map(str, LENGTHS))}); "
-        "attention's cost is quadratic: TODO",
+        help=f"of 157, 313, 625, 1250, 2500 and 5000 tokens in 10 s (default: {' '.join(map(str, LENGTHS))}, about "
+        "half an hour on two cores for the synthetic cohort; all six: about five hours, half of it attention at 5000)",
     )
     add_suite_options(lengths)
     add_tracking_options(lengths)
