@@ -77,7 +77,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def studies(session: nox.Session) -> None:
-    """Run a named study: search MODEL --trials N (Optuna on the inner source validation)."""
+    """Run a named study: search MODEL (Optuna on the inner source validation), matrix, lengths (--help)."""
     run(session, "studies", *session.posargs)
 
 

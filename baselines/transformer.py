@@ -1,7 +1,7 @@
 """Patch Transformer on the raw 12-lead signal.
 
-Non-overlapping patches of all leads become tokens, with learned positions; pre-norm encoder blocks; patches outside
-the recording are masked; mean over the valid tokens; one linear layer.
+Non-overlapping patches of all leads become tokens, with learned or sinusoidal positions; pre-norm encoder blocks;
+patches outside the recording are masked; mean over the valid tokens; one linear layer.
 
 References: Vaswani et al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2021, arXiv:2010.11929 (patches).
 
@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.profiles import check_profile
+from ecg_ramba.errors import UserError
 from ecg_ramba.models import Batch, InputShape, ModelSpec
-from ecg_ramba.nn.attention import EncoderBlock
+from ecg_ramba.nn.attention import EncoderBlock, sinusoidal_positions
 from ecg_ramba.nn.dropout import Dropout
 from ecg_ramba.nn.inputs import PatchEmbedding, masked_mean
 from ecg_ramba.nn.side import side_streams, side_tokens
@@ -26,16 +27,23 @@ from ecg_ramba.nn.side import side_streams, side_tokens
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Sizes: samples of a patch, width, encoder blocks, attention heads, dropout; and whether MiniRocket tokens and a
-    token of heart-rate variability follow the patches."""
+    """Sizes: samples of a patch, width, encoder blocks, attention heads, hidden width of the feed-forward layers (0:
+    four times the width), dropout; positions: ``learned``, a parameter for each token and channel, or ``sinusoidal``,
+    without any; and whether MiniRocket tokens and a token of heart-rate variability follow the patches."""
 
     patch: int = 25
     width: int = 576
     layers: int = 16
     heads: int = 9
+    feedforward: int = 0
     dropout: float = 0.1
+    positions: str = "learned"
     use_morphology: bool = False
     use_rhythm: bool = False
+
+    def __post_init__(self):
+        if self.positions not in ("learned", "sinusoidal"):
+            raise UserError(f"positions is one of learned, sinusoidal, not {self.positions!r}")
 
 
 class PatchTransformer(nn.Module):
@@ -45,9 +53,14 @@ class PatchTransformer(nn.Module):
         super().__init__()
         self.patches = PatchEmbedding(shape.leads, shape.samples, config.patch, config.width)
         self.side = side_tokens(shape, config.width, config)
-        self.positions = nn.Parameter(torch.randn(1, self.patches.tokens, config.width) * 0.02)
+        if config.positions == "learned":
+            self.positions = nn.Parameter(torch.randn(1, self.patches.tokens, config.width) * 0.02)
+        else:
+            fixed = sinusoidal_positions(self.patches.tokens, config.width)
+            self.register_buffer("positions", fixed[None], persistent=False)
         self.layers = nn.ModuleList(
-            EncoderBlock(config.width, config.heads, dropout=config.dropout) for _ in range(config.layers)
+            EncoderBlock(config.width, config.heads, feedforward=config.feedforward or None, dropout=config.dropout)
+            for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Sequential(Dropout(config.dropout), nn.Linear(config.width, shape.classes))

@@ -15,6 +15,8 @@ from ecg_ramba.harness.options import (
 
 MATRIX = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "transformer", "raw_mamba"]
 """Variants of the matrix unless others are named."""
+LENGTHS = [157, 313, 625, 1250]
+"""Tokens of the study of lengths unless others are named: what two cores finish in about half an hour, synthetic."""
 
 
 def parser() -> Parser:
@@ -35,6 +37,19 @@ def parser() -> Parser:
     add_suite_options(matrix, targets=False, source=False)
     add_tracking_options(matrix)
     matrix.set_defaults(run=matrix_command)
+    lengths = studies.add_parser("lengths", help="accuracy and cost against token length, Mamba against attention")
+    lengths.add_argument(
+        "--tokens",
+        nargs="+",
+        type=positive,
+        default=LENGTHS,
+        metavar="N",
+        help=f"of 157, 313, 625, 1250, 2500 and 5000 tokens in 10 s (default: {' '.join(map(str, LENGTHS))}, about "
+        "half an hour on two cores for the synthetic cohort; all six: about five hours, half of it attention at 5000)",
+    )
+    add_suite_options(lengths)
+    add_tracking_options(lengths)
+    lengths.set_defaults(run=lengths_command)
     return made
 
 
@@ -101,6 +116,38 @@ def matrix_command(options) -> None:
             log_suite(suite.result, suite.evaluation, suite.files, options.tracking, progress)
     print(files[0].read_text())
     print("Files:", *(str(f) for f in files), *(str(s.files[0]) for s in suites if s.files), sep="\n  ")
+
+
+def lengths_command(options) -> int:
+    """Run both backbones at each length, write the study, log the suite; exit status 1 when a variant failed."""
+    from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.report import write_report
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.harness.suite import run_suite
+    from ecg_ramba.harness.tracking import check_tracking, log_suite
+    from studies.lengths import chosen, variants
+    from studies.lengths_text import left_out, write_lengths
+
+    tokens = chosen(options.tokens)
+    if not options.no_tracking:
+        check_tracking(options.tracking)
+    config, progress = suite_config(options), Progress()
+    command = f"nox -s studies -- {command_line(options.argv)}"
+    workers = options.workers or default_workers()
+    if absent := left_out(tokens):
+        progress.say(absent)
+    made = variants(tokens, config.profile)
+    result = run_suite(config, made, options.data, options.out, workers, progress, command)
+    with progress.stage("evaluate", unit="tasks") as report:
+        evaluation = evaluate(result.folder, progress=report)
+    report_files = write_report(evaluation, result.folder)
+    files = write_lengths(result, evaluation, options.out / "studies" / f"lengths-{result.key[:12]}")
+    print(files[0].read_text())
+    print("Files:", *(str(f) for f in (*files, report_files[0])), sep="\n  ")
+    if not options.no_tracking:
+        print(log_suite(result, evaluation, [*report_files, *files], options.tracking, progress))
+    return 1 if evaluation.failures else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ecg_ramba.evaluation.burden import Burden, af_burdens
 from ecg_ramba.evaluation.challenge import challenge_of
 from ecg_ramba.evaluation.challenge_weights import Weights, read_weights
 from ecg_ramba.evaluation.config import NO_SUPPORT, EvaluationConfig
-from ecg_ramba.evaluation.factorial import Cell, Effect, Scored, effects
+from ecg_ramba.evaluation.factorial import Effect, Scored, effects
 from ecg_ramba.evaluation.intervals import Draws
 from ecg_ramba.evaluation.measure import Measured, TaskContext, macro, measure, short_draws
 from ecg_ramba.evaluation.predictions import Predictions, read_predictions
@@ -47,6 +47,8 @@ class Evaluation:
         AF burden of the AF-positive records, where a data set has rhythm episodes.
     failures : dict
         Variant -> why it has no numbers.
+    headlines : dict
+        Task name -> variant -> its headline ROC-AUC with its draws, for tasks with one headline figure.
     factorial : dict
         Task name -> main effects and interactions, for tasks with one headline figure, where variants name factors.
     """
@@ -59,6 +61,7 @@ class Evaluation:
     contexts: dict[str, TaskContext] = field(repr=False)
     burdens: list[Burden] = field(repr=False)
     failures: dict[str, str]
+    headlines: dict[str, dict[str, Scored]] = field(repr=False)
     factorial: dict[str, list[Effect]]
 
 
@@ -97,7 +100,7 @@ def evaluate(
     failures = {v.name: v.failure for v in suite.variants if v.failure}
     reference: dict[str, dict[str, Measured]] | None = None
     rows: dict[str, tuple[list, list]] = {}
-    designs: dict[str, dict[Cell, Scored]] = {}
+    headlines: dict[str, dict[str, Scored]] = {}
     cache: dict[str, str | Predictions] = {}
     order = sorted((v for v in suite.variants if not v.failure), key=lambda v: (not v.reference, v.windows))
     for done, variant in enumerate(order, 1):
@@ -108,8 +111,7 @@ def evaluate(
         else:
             reference = measured if variant.reference else reference
             rows[variant.name] = _variant_rows(suite, variant, contexts, measured, reference, config)
-            if variant.factors:
-                _add_to_designs(designs, variant, contexts, measured, config)
+            _add_headlines(headlines, variant, contexts, measured, config)
         if progress:
             progress(done, len(order))
     for variant in suite.variants:
@@ -124,12 +126,19 @@ def evaluate(
         for part in (0, 1)
     )
     notes = _notes(suite, contexts, reference is not None)
-    factorial = {task: effects(cells, config.level) for task, cells in designs.items() if len(cells) > 1}
-    return Evaluation(summary, per_class, notes, suite, config, contexts, af_burdens(suite), failures, factorial)
+    burdens, factorial = af_burdens(suite), _factorial(suite, headlines, config)
+    return Evaluation(summary, per_class, notes, suite, config, contexts, burdens, failures, headlines, factorial)
 
 
-def _add_to_designs(designs, variant: Variant, contexts: dict[str, TaskContext], measured, config) -> None:
-    """Put a variant's headline into the design of every task that has one figure for a headline."""
+def _factorial(suite: Suite, headlines: dict[str, dict[str, Scored]], config) -> dict[str, list[Effect]]:
+    """Effects on every task that scored two variants with factors or more."""
+    factors = {v.name: v.factors for v in suite.variants if v.factors}
+    designs = {t: {factors[n]: s for n, s in of.items() if n in factors} for t, of in headlines.items()}
+    return {task: effects(cells, config.level) for task, cells in designs.items() if len(cells) > 1}
+
+
+def _add_headlines(headlines, variant: Variant, contexts: dict[str, TaskContext], measured, config) -> None:
+    """Keep a variant's headline on every task that has one figure for a headline."""
     for name, context in contexts.items():
         head = context.head
         if head.support == NO_SUPPORT or not (head.macro or len(head.classes) == 1):
@@ -137,7 +146,7 @@ def _add_to_designs(designs, variant: Variant, contexts: dict[str, TaskContext],
         figure = macro(measured[name], head.classes)
         key = (context.estimate, "roc_auc")
         draws = None if no_interval(context, head.classes, config) else figure.draws.get(key)
-        designs.setdefault(name, {})[variant.factors] = Scored(figure.value[key], draws)
+        headlines.setdefault(name, {})[variant.name] = Scored(figure.value[key], draws)
 
 
 def _lead(context: TaskContext) -> str:
@@ -228,7 +237,9 @@ def _variant_rows(suite, variant, contexts, measured, reference, config) -> tupl
 def _notes(suite: Suite, contexts: dict[str, TaskContext], has_reference: bool) -> list[str]:
     """What a reader must know, in plain sentences."""
     notes = []
-    if not has_reference:
+    if suite.reference is None:
+        notes.append("No variant of this run is the reference, so no differences are given.")
+    elif not has_reference:
         notes.append("The reference has no numbers in this run, so no differences are given.")
     scored = {c.task.dataset for c in contexts.values()}
     for name in suite.info["targets"]:

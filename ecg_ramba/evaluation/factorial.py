@@ -7,14 +7,16 @@ effect, and the number of pairs is given.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 
 from ecg_ramba.evaluation.intervals import interval
 
+K = TypeVar("K", bound=Hashable)
 Cell = tuple[tuple[str, str], ...]
 """The levels of one variant: ((factor, level), …), sorted by factor."""
 
@@ -25,6 +27,22 @@ class Scored:
 
     value: float
     draws: np.ndarray | None
+
+
+def combine(weights: Mapping[K, float], scored: Mapping[K, Scored]) -> Scored:
+    """A weighted sum of scores, draw by draw; without draws where one of them has none.
+
+    Parameters
+    ----------
+    weights : mapping
+        Which scores, each with its weight; at least one.
+    scored : mapping
+        Scores of one task, so that their draws are the same subjects.
+    """
+    value = sum(w * scored[k].value for k, w in weights.items())
+    if any(scored[k].draws is None for k in weights):
+        return Scored(value, None)
+    return Scored(value, np.sum([w * scored[k].draws for k, w in weights.items()], axis=0))
 
 
 @dataclass(frozen=True)
@@ -105,8 +123,5 @@ def _effect(name: str, order: int, rows: list[dict[Cell, float]], cells: Mapping
     for row in rows:
         for cell, weight in row.items():
             weights[cell] = weights.get(cell, 0.0) + weight / len(rows)
-    value = sum(w * cells[c].value for c, w in weights.items()) if rows else math.nan
-    draws = None
-    if rows and all(cells[c].draws is not None for c in weights):
-        draws = np.sum([w * cells[c].draws for c, w in weights.items()], axis=0)
-    return Effect(name, order, len(rows), value, *interval(draws, level))
+    made = combine(weights, cells) if rows else Scored(math.nan, None)
+    return Effect(name, order, len(rows), made.value, *interval(made.draws, level))

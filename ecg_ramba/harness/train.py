@@ -18,9 +18,12 @@ from ecg_ramba.harness.loss import class_weight, masked_asymmetric, masked_bce
 from ecg_ramba.harness.precision import check_precision, computing, products
 from ecg_ramba.harness.segments import SegmentIndex, pool_logits
 from ecg_ramba.keys import seed_for
+from ecg_ramba.signal import SEGMENT, WINDOW
 
 PARITY_WINDOWS = 32
 """Windows on which a precision is compared with float32 before training."""
+PREDICTED = {WINDOW: 256, SEGMENT: 32}
+"""Windows predicted together, by their length: a whole segment may be thousands of tokens."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +274,6 @@ def predict_network(
     source: WindowSource,
     device: str = "cpu",
     precision: str = "fp32",
-    batch: int = 256,
     attention: bool = False,
 ):
     """Probabilities (windows, classes) float32 of a network in evaluation mode, leads as they are.
@@ -279,7 +281,7 @@ def predict_network(
     With ``attention`` the network says of each window how much it counts within its segment; the segment's pooled
     probability then stands at each of its windows.
     """
-    parts = []
+    parts, batch = [], PREDICTED[source.table.samples]
     for i in range(0, len(source), batch):
         rows = np.arange(i, min(i + batch, len(source)))
         with computing(device, precision):

@@ -1,4 +1,4 @@
-"""Multi-head attention with the parameter names of ``torch.nn.MultiheadAttention``, and a pre-norm encoder block.
+"""Multi-head attention with the parameter names of ``torch.nn.MultiheadAttention``; an encoder block; positions.
 
 Reference: Vaswani et al. 2017, arXiv:1706.03762; pre-norm: Xiong et al. 2020, arXiv:2002.04745.
 
@@ -61,6 +61,17 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         out_BHLP = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.out_proj(out_BHLP.transpose(1, 2).flatten(2))
+
+
+def sinusoidal_positions(length: int, width: int) -> Tensor:
+    """Positions without parameters (Vaswani et al. 2017, section 3.5): (length, width) float32, between -1 and 1.
+
+    Column 2i of row p is sin(p / 10000^(2i / width)), column 2i + 1 the cosine of the same.
+    """
+    place = torch.arange(length, dtype=torch.float64)[:, None]
+    rate = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = place * rate
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :width].to(torch.float32)
 
 
 class EncoderBlock(nn.Module):

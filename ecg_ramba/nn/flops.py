@@ -1,17 +1,17 @@
 """Floating-point operations of one forward pass.
 
-Counted by torch's own counter from the shapes of matrix products, convolutions and attention; a multiply-add counts
-two. The scan counts as its portable form does, whichever backend runs it: matrix products, masked halves included
-(:func:`ssd_flops` gives the same from the sizes), so that a model's figure does not depend on the machine. Elementwise
-work (norms, activations, depthwise convolutions, the recurrence between chunks) is not counted.
+Counted by torch's own counter from the shapes of matrix products, convolutions and attention, which counts as its two
+products whichever kernel runs it; a multiply-add counts two. The scan counts as its portable form does, whichever
+backend runs it: matrix products, masked halves included (:func:`ssd_flops` gives the same from the sizes), so that a
+model's figure does not depend on the machine. Elementwise work (norms, activations, depthwise convolutions, the
+recurrence between chunks) is not counted.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ecg_ramba.models import Batch, InputShape, ModelSpec
 from ecg_ramba.nn.backends import with_backend
@@ -31,11 +31,11 @@ def count_flops(module: nn.Module, *inputs) -> dict[str, int]:
     """
     training = module.training
     module.eval()
-    counter = FlopCounterMode(display=False, depth=None)
+    # the counter knows every fused attention but the CPU's
+    own = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    counter = FlopCounterMode(display=False, depth=None, custom_mapping=own)
     try:
-        # the fused CPU attention is unknown to the counter, the plain one has the same products; and the counter's
-        # module names need gradients on
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        with torch.enable_grad(), counter:  # its module names need gradients
             module(*inputs)
     finally:
         module.train(training)
@@ -43,6 +43,11 @@ def count_flops(module: nn.Module, *inputs) -> dict[str, int]:
     root = type(module).__name__
     out = {name.removeprefix(root + "."): n for name, n in counts.items() if name.startswith(root + ".")}
     return {"": counts.get("Global", 0), **out}
+
+
+def _attention_flops(query, key, value, *_, **__) -> int:
+    """From the shapes, as for the counter's own kernels: a mask changes nothing."""
+    return sdpa_flop_count(query, key, value)
 
 
 def window_flops(spec: ModelSpec, config, shape: InputShape) -> int | None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ecg_ramba.models import InputShape, model_spec
 from ecg_ramba.nn.attention import Attention
@@ -19,6 +20,15 @@ def test_linear_and_attention_by_hand():
     projections = 2 * b * n * d * (3 * d + d)
     products = 2 * 2 * b * n * n * d
     assert count_flops(Attention(d, 4), torch.zeros(b, n, d))[""] == projections + products
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_counts_the_same_whichever_kernel_runs_it(masked):
+    valid = torch.tensor([[True] * 7 + [False] * 3] * 2) if masked else None
+    given = Attention(16, 4), torch.zeros(2, 10, 16), None, valid
+    with sdpa_kernel(SDPBackend.MATH):
+        plain = count_flops(*given)[""]
+    assert count_flops(*given)[""] == plain
 
 
 @pytest.mark.parametrize("length", [10, 128, 129, 625])
