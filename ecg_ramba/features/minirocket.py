@@ -1,9 +1,10 @@
-"""MiniRocket for twelve leads, canonical (sktime's), behind a checked boundary and as plain arrays.
+"""MiniRocket for twelve leads, canonical (fitted by sktime), behind a checked boundary and as plain arrays.
 
 Dempster, Schmidt and Webb, "MINIROCKET: a very fast (almost) deterministic transform for time series classification",
 KDD 2021. 84 fixed kernels at each dilation, each over a random set of leads; a feature is the proportion of positive
 values (PPV) of a convolution minus a bias, and biases are quantiles of training windows. sktime's transform accepts
-NaN, another length and fewer leads than it was fitted on without a word; here they are errors.
+NaN, another length and fewer leads than it was fitted on without a word; here they are errors. Features come from C++
+where that can be had (:mod:`ecg_ramba.native.rocket`), else from sktime: the same additions in the same order.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_ramba.errors import CheckpointError
+from ecg_ramba.native.library import unavailable
+from ecg_ramba.native.rocket import rocket_features
 from ecg_ramba.threads import numba_section
 
 KERNELS = 84
@@ -89,7 +92,7 @@ class MiniRocket:
         windows : (N, leads, samples) float32 array
             Of the shape it was fitted on, finite.
         threads : int
-            Numba threads; the result does not depend on it.
+            The result does not depend on it.
 
         Returns
         -------
@@ -101,6 +104,8 @@ class MiniRocket:
             raise ValueError(f"{threads} threads: at least one is needed")
         if len(windows) == 0:
             return np.empty((0, self.features), dtype=np.float32)
+        if not unavailable():
+            return rocket_features(windows, [getattr(self, name) for name in _PARAMETERS], threads)
         with numba_section():
             from numba import config
             from sktime.transformations.rocket import MiniRocketMultivariate

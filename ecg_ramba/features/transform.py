@@ -129,7 +129,7 @@ class MorphologyTransform:
         config : FeatureConfig
             Sizes.
         threads : int
-            Numba threads; the result does not depend on it.
+            The result does not depend on it.
         progress : callable, optional
             Called with (windows done, windows in all).
         """
@@ -208,7 +208,7 @@ class MorphologyTransform:
         windows : (N, 12, samples) array, memory map or :class:`ecg_ramba.signal.WindowView`
             As given to :meth:`fit`; precordial leads that are absent are zero.
         threads : int
-            Numba threads.
+            The result does not depend on it.
 
         Returns
         -------

@@ -135,7 +135,7 @@ def code_digest(model_module: str) -> str:
     used = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
     names = {*NUMERIC_MODULES, model_module, *(name for name in used if name.startswith(package))}
     files = {Path(importlib.import_module(name).__file__) for name in names}
-    for room in ("ecg_ramba.features", "ecg_ramba.nn"):
+    for room in ("ecg_ramba.features", "ecg_ramba.native", "ecg_ramba.nn"):
         found = Path(importlib.import_module(room).__file__).parent.rglob("*.*")
         files |= {path for path in found if path.suffix in (".py", ".cpp", ".h")}
     h = hashlib.sha256()

@@ -1,7 +1,7 @@
 """What runs the selective scan: which backends there are, whether this machine can use them, and which one is taken.
 
 ``torch``      portable matrix products, always there (:mod:`ecg_ramba.nn.ssd`)
-``native``     C++ for the CPU, built by the machine's compiler on first use (:mod:`ecg_ramba.nn.native`)
+``native``     C++ for the CPU, built by the machine's compiler on first use (:mod:`ecg_ramba.native`)
 ``mamba_ssm``  the Triton kernels of the package of that name, for a CUDA GPU
 
 A backend that is named is used or refused, never replaced. ``auto`` takes mamba_ssm on a GPU and native on the CPU
@@ -28,13 +28,9 @@ def unusable(name: str, device: str = "cpu") -> str:
     if name == "native":
         if kind != "cpu":
             return f"it runs on the CPU, not on {kind}"
-        from ecg_ramba.nn.native.library import NativeUnavailable, library
+        from ecg_ramba.native.library import unavailable
 
-        try:
-            library()
-        except NativeUnavailable as error:
-            return str(error)
-        return ""
+        return unavailable()
     if name == "mamba_ssm":
         if kind != "cuda":
             return f"it runs on a CUDA GPU, not on {kind}"
@@ -78,7 +74,7 @@ def resolve(name: str, device: str = "cpu") -> str:
 def explain(name: str, device: str = "cpu") -> str:
     """A backend in words for a log: with the instruction set, or with why ``auto`` found nothing faster."""
     if name == "native":
-        from ecg_ramba.nn.native.library import level
+        from ecg_ramba.native.library import level
 
         return f"native ({level()})"
     fast = "native" if device.partition(":")[0] == "cpu" else "mamba_ssm"

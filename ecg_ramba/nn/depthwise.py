@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecg_ramba.nn.native import rows
+from ecg_ramba.native import rows
 
 
 class _Depthwise(torch.autograd.Function):

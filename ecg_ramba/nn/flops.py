@@ -55,7 +55,10 @@ def window_flops(spec: ModelSpec, config, shape: InputShape) -> int | None:
     if spec.kind != "network":
         return None
     batch: Batch = example_batch(shape, spec.streams(config))
-    return count_flops(spec.build(with_backend(config, "torch"), shape), batch)[""]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the scan's form depends on how far its decays reach
+        network = spec.build(with_backend(config, "torch"), shape)
+    return count_flops(network, batch)[""]
 
 
 def ssd_flops(batch: int, length: int, heads: int, width: int, state: int, chunk: int = SHARED_CHUNK) -> int:

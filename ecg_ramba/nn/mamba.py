@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ecg_ramba.native import rows
 from ecg_ramba.nn.depthwise import depthwise_conv
 from ecg_ramba.nn.dropout import Dropout
-from ecg_ramba.nn.native import rows
 from ecg_ramba.nn.ssd import ssd
 
 

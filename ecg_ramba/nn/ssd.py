@@ -167,7 +167,7 @@ class _Decay(torch.autograd.Function):
 
 def _native(x_BLHP: Tensor, dt_BLH: Tensor, A_H: Tensor, B_BLN: Tensor, C_BLN: Tensor, D_H: Tensor | None) -> Tensor:
     """In C++, computed in float64 where anything is, else in float32."""
-    from ecg_ramba.nn.native.scan import ssd_native
+    from ecg_ramba.native.scan import ssd_native
 
     if D_H is None:
         D_H = torch.zeros_like(A_H)

@@ -6,10 +6,10 @@ import sys
 import pytest
 import torch
 
+from ecg_ramba.native import library as native
+from ecg_ramba.native.library import LEVELS, NativeUnavailable, level
+from ecg_ramba.native.scan import ssd_native
 from ecg_ramba.nn import backends
-from ecg_ramba.nn.native import library as native
-from ecg_ramba.nn.native.library import LEVELS, NativeUnavailable, level
-from ecg_ramba.nn.native.scan import ssd_native
 from ecg_ramba.nn.ssd import ssd, ssd_recurrent
 from tests.nn.scans import NAMES, inputs, needs_native, relative
 
@@ -85,11 +85,11 @@ def test_auto_is_native_on_a_cpu_and_says_with_what():
 def fresh(monkeypatch, tmp_path):
     """No library loaded yet, an empty cache; forgotten again afterwards."""
     monkeypatch.setenv("ECG_RAMBA_CACHE", str(tmp_path / "cache"))
-    native.library.cache_clear()
-    backends.unusable.cache_clear()
+    for kept in (native.library, native.unavailable, backends.unusable):
+        kept.cache_clear()
     yield tmp_path
-    native.library.cache_clear()
-    backends.unusable.cache_clear()
+    for kept in (native.library, native.unavailable, backends.unusable):
+        kept.cache_clear()
 
 
 def test_without_a_compiler_auto_is_torch_with_the_reason(fresh, monkeypatch):

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ecg_ramba.native import rows
+from ecg_ramba.native.library import LEVELS, level
+from ecg_ramba.native.rows import convolve, gated_norm
 from ecg_ramba.nn.mamba import Mamba2
-from ecg_ramba.nn.native import rows
-from ecg_ramba.nn.native.library import LEVELS, level
-from ecg_ramba.nn.native.rows import convolve, gated_norm
 from tests.nn.scans import needs_native, relative
 
 pytestmark = needs_native

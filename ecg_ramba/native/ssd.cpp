@@ -1,5 +1,5 @@
-// Mamba-2 on a CPU, callable from C: its selective scan (kernel.h) and what its layer does row by row (rows.h), with
-// their gradients.
+// Callable from C: Mamba-2 on a CPU, its selective scan (kernel.h) and what its layer does row by row (rows.h), with
+// their gradients; and MiniRocket's features (rocket.h).
 //
 // The same source is compiled for several instruction sets; which one runs is chosen when it is called. Work is split
 // by sequence and by groups of heads, whose number depends on the sizes alone, so that the result does not depend on
@@ -41,6 +41,14 @@ template <class T> struct Rows {
     T *dweight, *dbias;     // (batch x parts, taps, width), (batch x parts, width), zero at first
 };
 
+// A fitted MiniRocket (features/minirocket.py says what its arrays are) and windows (windows, leads, samples).
+struct Rocket {
+    int windows, leads, samples, dilations, features;
+    const std::int32_t *leads_per_kernel, *lead_indices, *dilation, *features_per_dilation;
+    const float *biases, *x;
+    float* out;  // (windows, features)
+};
+
 namespace baseline {
 #define SSD_BYTES 16
 #define SSD_ROWS 4
@@ -48,6 +56,7 @@ namespace baseline {
 #include "vectors.h"
 #include "kernel.h"
 #include "rows.h"
+#include "rocket.h"
 #undef SSD_BYTES
 #undef SSD_ROWS
 #undef SSD_VECTORS
@@ -68,6 +77,7 @@ namespace avx2 {
 #include "vectors.h"
 #include "kernel.h"
 #include "rows.h"
+#include "rocket.h"
 #undef SSD_BYTES
 #undef SSD_ROWS
 #undef SSD_VECTORS
@@ -87,6 +97,7 @@ namespace avx512 {
 #include "vectors.h"
 #include "kernel.h"
 #include "rows.h"
+#include "rocket.h"
 #undef SSD_BYTES
 #undef SSD_ROWS
 #undef SSD_VECTORS
@@ -190,6 +201,10 @@ template <class T> int rows(const Rows<T>& p, int level, int threads, int pass, 
     return run(task, p.batch * p.parts, threads, pool);
 }
 
+int minirocket(const Rocket& p, int level, int threads) {
+    return run([&](int window) { SSD_CALL(level, rocket, p, window); }, p.windows, threads, nullptr);
+}
+
 }  // namespace
 
 extern "C" {
@@ -207,4 +222,5 @@ int rows_float(const Rows<float>* p, int level, int threads, int pass, void* poo
 int rows_double(const Rows<double>* p, int level, int threads, int pass, void* pool) {
     return rows(*p, level, threads, pass, pool);
 }
+int rocket_float(const Rocket* p, int level, int threads) { return minirocket(*p, level, threads); }
 }

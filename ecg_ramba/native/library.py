@@ -1,9 +1,9 @@
-"""The compiled library: built by the machine's own compiler on first use, loaded, and called in torch's threads.
+"""The compiled library: built by the machine's own compiler on first use, loaded, and called.
 
 It knows nothing of Python or torch: it takes addresses, sizes and strides through ctypes, and is kept in the user's
-cache folder under a name made of the sources, the compiler and the flags, so it is built once for each of them. It
-works in the threads of torch's own OpenMP pool: those go on spinning for a while after every operation of torch, and
-other threads beside them would get half a core.
+cache folder under a name made of the sources, the compiler and the flags, so it is built once for each of them. What
+is called between operations of torch works in the threads of torch's own OpenMP pool: those go on spinning for a while
+after every operation, and other threads beside them would get half a core.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-SOURCES = ("ssd.cpp", "vectors.h", "kernel.h", "rows.h")
+SOURCES = ("ssd.cpp", "vectors.h", "kernel.h", "rows.h", "rocket.h")
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread", "-Wno-psabi")
 LEVELS = ("baseline", "avx2", "avx512")
 """Instruction sets, in the order of the library's numbers; the best that the processor has is taken."""
@@ -57,6 +54,19 @@ class Rows(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("x", "z", "weight", "bias", "dy")),
         *((f"{name}_{axis}", ctypes.c_int64) for name in ("x", "z", "dy") for axis in ("batch", "step")),
         *((name, ctypes.c_void_p) for name in ("y", "dx", "dz", "dweight", "dbias")),
+    ]
+
+
+class Rocket(ctypes.Structure):
+    """``Rocket`` of ssd.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("windows", "leads", "samples", "dilations", "features")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("leads_per_kernel", "lead_indices", "dilation", "features_per_dilation")
+        ),
+        *((name, ctypes.c_void_p) for name in ("biases", "x", "out")),
     ]
 
 
@@ -118,10 +128,21 @@ def library() -> ctypes.CDLL:
         for kind, structure in (("ssd", Problem), ("rows", Rows)):
             for name in (f"{kind}_float", f"{kind}_double"):
                 getattr(built, name).argtypes = [ctypes.POINTER(structure), *[ctypes.c_int] * 3, ctypes.c_void_p]
+        built.rocket_float.argtypes = [ctypes.POINTER(Rocket), *[ctypes.c_int] * 2]
         built.ssd_best_level()
     except (OSError, AttributeError) as error:
         raise NativeUnavailable(f"{path} cannot be loaded ({error}); delete it, and it is built again") from None
     return built
+
+
+@functools.cache
+def unavailable() -> str:
+    """Why the library cannot be used on this machine, in one line; "" if it can."""
+    try:
+        library()
+    except NativeUnavailable as error:
+        return str(error)
+    return ""
 
 
 def _build(command: list[str], path: Path) -> None:
@@ -149,30 +170,6 @@ def level() -> str:
     return LEVELS[library().ssd_best_level()]
 
 
-@functools.cache
-def _openmp() -> ctypes.c_void_p | None:
-    """Where the OpenMP pool that torch has loaded is entered; None where there is no telling: threads are started."""
-    maps = Path("/proc/self/maps")
-    if not maps.is_file():
-        return None
-    loaded = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines()}
-    found = {path for path in loaded if Path(path).name.startswith(("libgomp", "libomp", "libiomp"))}
-    of_torch = {path for path in found if Path(torch.__file__).parent in Path(path).parents}
-    chosen = of_torch or found
-    if len(chosen) != 1:
-        return None
-    entry = getattr(ctypes.CDLL(chosen.pop()), "GOMP_parallel", None)
-    return entry and ctypes.cast(entry, ctypes.c_void_p)
-
-
-def call(kind: str, problem: ctypes.Structure, dtype: torch.dtype, which: int, instructions: str) -> None:
-    """A function of the library, in the threads that torch has."""
-    function = getattr(library(), f"{kind}_double" if dtype == torch.float64 else f"{kind}_float")
-    number = LEVELS.index(instructions or level())
-    if function(ctypes.byref(problem), number, torch.get_num_threads(), which, _openmp()):
-        raise MemoryError("no memory was left for the native backend")
-
-
-def contiguous_rows(t: Tensor) -> Tensor:
-    """The tensor with its last axis contiguous."""
-    return t if t.stride(-1) == 1 or t.shape[-1] == 1 else t.contiguous()
+def number(instructions: str = "") -> int:
+    """The library's number of an instruction set; by default of the best."""
+    return LEVELS.index(instructions or level())

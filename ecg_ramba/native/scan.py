@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ecg_ramba.nn.native.library import SIZES, Problem, call, contiguous_rows
+from ecg_ramba.native.library import SIZES, Problem
+from ecg_ramba.native.torch_calls import call, contiguous_rows
 
 
 def _groups(batch: int, heads: int) -> int:

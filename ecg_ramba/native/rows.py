@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ecg_ramba.native.library import Rows
+from ecg_ramba.native.torch_calls import call, contiguous_rows
 from ecg_ramba.nn.backends import resolve
-from ecg_ramba.nn.native.library import Rows, call, contiguous_rows
 
 CONVOLUTION, CONVOLUTION_GRADIENTS, NORM, NORM_GRADIENTS = range(4)
 """Passes over rows, by the library's numbers."""
@@ -89,7 +90,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, left: int, silu: bool, ins
     silu : bool
         Whether SiLU follows.
     instructions : str
-        As for :func:`ecg_ramba.nn.native.scan.ssd_native`.
+        As for :func:`ecg_ramba.native.scan.ssd_native`.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def gated_norm(x: Tensor, z: Tensor, weight: Tensor, eps: float, instructions: s
     eps : float
         Added to the mean square.
     instructions : str
-        As for :func:`ecg_ramba.nn.native.scan.ssd_native`.
+        As for :func:`ecg_ramba.native.scan.ssd_native`.
 
     Returns
     -------
