@@ -15,6 +15,10 @@ from ecg_ramba.harness.checkpoint import FoldModel
 from ecg_ramba.harness.embeddings import with_embedding
 from ecg_ramba.harness.features import window_source
 from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
+from ecg_ramba.signal import SEGMENT, WINDOW
+
+PREDICTED = {WINDOW: 256, SEGMENT: 32}
+"""Windows predicted together, by their length: a whole segment may be thousands of tokens."""
 
 ALONE = 16
 """Windows of every prediction that are also predicted by a fresh copy of the model, apart from the others."""
@@ -66,7 +70,8 @@ def _predict(model: FoldModel, fitted: Any, source: WindowSource, device: str) -
     if model.spec.kind == "network":
         from ecg_ramba.harness.train import predict_network
 
-        p = predict_network(fitted.to(device), source, device, model.facts["precision"], attention=model.attention)
+        network, precision, batch = fitted.to(device), model.facts["precision"], PREDICTED[model.shape.samples]
+        p = predict_network(network, source, device, precision, batch, model.attention)
     else:
         p = fitted.predict_proba(source.windows(np.arange(len(source)), np.zeros(len(source), dtype=bool)))
     p = np.asarray(p, dtype=np.float32)

@@ -18,12 +18,9 @@ from ecg_ramba.harness.loss import class_weight, masked_asymmetric, masked_bce
 from ecg_ramba.harness.precision import check_precision, computing, products
 from ecg_ramba.harness.segments import SegmentIndex, pool_logits
 from ecg_ramba.keys import seed_for
-from ecg_ramba.signal import SEGMENT, WINDOW
 
 PARITY_WINDOWS = 32
 """Windows on which a precision is compared with float32 before training."""
-PREDICTED = {WINDOW: 256, SEGMENT: 32}
-"""Windows predicted together, by their length: a whole segment may be thousands of tokens."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +271,7 @@ def predict_network(
     source: WindowSource,
     device: str = "cpu",
     precision: str = "fp32",
+    batch: int = 256,
     attention: bool = False,
 ):
     """Probabilities (windows, classes) float32 of a network in evaluation mode, leads as they are.
@@ -281,19 +279,19 @@ def predict_network(
     With ``attention`` the network says of each window how much it counts within its segment; the segment's pooled
     probability then stands at each of its windows.
     """
-    parts, batch = [], PREDICTED[source.table.samples]
+    parts = []
     for i in range(0, len(source), batch):
         rows = np.arange(i, min(i + batch, len(source)))
         with computing(device, precision):
             logits = network(to_batch(source.windows(rows, np.zeros(len(rows), dtype=bool)), device))
         parts.append(logits.float().cpu())
     logits = torch.cat(parts)
-    if attention:
-        index = SegmentIndex.of(source.table.at[source.rows])
-        rows, segment = index.windows(np.arange(len(index)))
-        pooled = pool_logits(logits[rows], segment, "attention")[segment]
-        logits = torch.empty_like(pooled).index_copy(0, torch.from_numpy(rows), pooled)
-    return torch.sigmoid(logits).numpy()
+    if not attention:
+        return torch.sigmoid(logits).numpy()
+    index = SegmentIndex.of(source.table.at[source.rows])
+    rows, segment = index.windows(np.arange(len(index)))
+    pooled = torch.sigmoid(pool_logits(logits[rows], segment, "attention"))[segment]
+    return torch.empty_like(pooled).index_copy(0, torch.from_numpy(rows), pooled).numpy()
 
 
 @torch.inference_mode()
