@@ -3,10 +3,10 @@
 import contextlib
 from pathlib import Path
 
+from ecg_ramba.data import chapman, cpsc2021, ludb, ptbxl, snomed
 from ecg_ramba.data.base import DataSet
 from ecg_ramba.data.download_state import alone
 from ecg_ramba.data.published import CITATION, PHYSIONET, SUMS, Published, parse_sums, published
-from ecg_ramba.data.registry import dataset
 from ecg_ramba.data.sample import by_record, choose
 from ecg_ramba.data.transfer import Outcome, Transfer, some
 from ecg_ramba.data.web import PATIENT, Client, Patience
@@ -66,7 +66,7 @@ def download(
         For an unknown name, a place that cannot be written or is too small, a server that cannot be reached, and a list
         of checksums that is none. Files that cannot be had are in the outcome.
     """
-    source, known = published(name), dataset(name)
+    source, known = published(name), reader(name)
     to = Path(to).expanduser()
     if to.exists() and not to.is_dir():
         raise UserError(f"--to {to} is a file; name a folder")
@@ -96,6 +96,12 @@ def download(
             wanted = {p: listed[p] for paths in records.values() for p in paths}
         transfer.fetch(wanted, outcome, f"download {name}", source.record_bytes * len(records))
     return outcome
+
+
+def reader(name: str) -> DataSet:
+    """The reader of a data set that can be downloaded, without loading what other packages register."""
+    modules = (chapman, cpsc2021, ludb, ptbxl, snomed)
+    return next(known for module in modules for known in module.DATASETS if known.name == name)
 
 
 def _listed(client: Client, base: str, source: Published) -> dict[str, str]:

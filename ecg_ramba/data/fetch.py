@@ -100,5 +100,6 @@ def _append(client: Client, url: str, part: Path, start: int) -> bool:
         with disk(part), open(part, "ab" if body.start else "wb") as file:
             for chunk in body.chunks():
                 file.write(chunk)
+                file.flush()
                 client.count(len(chunk))
     return True

@@ -11,7 +11,7 @@ CITATION = "LICENCE_AND_CITATION.txt"
 OURS = (SUMS, CITATION)
 """Files that the download itself writes beside the publisher's."""
 
-_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(.+)")
+_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(\S.*)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,22 +83,21 @@ class Body:
             When the connection ends before the last one.
         """
         expected, received = self._response.length, 0
-        while True:
+        while received != expected:
             try:
-                chunk, lost = self._response.read(CHUNK), False
-            except http.client.IncompleteRead as error:
-                chunk, lost = error.partial, True
+                # What has come is handed on at once, so that little is lost when this process is killed.
+                chunk = self._response.read1(CHUNK)
             except (OSError, http.client.HTTPException) as error:
                 raise self._lost(f" ({error or type(error).__name__})") from error
             if self._stop.is_set():
                 raise Stopped
-            received += len(chunk)
-            if chunk:
-                yield chunk
-            if lost or (not chunk and expected is not None and received < expected):
+            if not chunk and expected is not None:
                 raise self._lost(f" after {received} of {expected} bytes")
             if not chunk:
-                return
+                break
+            received += len(chunk)
+            yield chunk
+        self._response.close()  # it was read to its end: its connection can be used again
 
     def _lost(self, how: str) -> Unavailable:
         return Unavailable(f"{self.url}: the connection was lost{how}", reached=True)
