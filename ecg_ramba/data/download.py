@@ -119,17 +119,19 @@ def _sample(
     transfer: Transfer, known: DataSet, listed: dict[str, str], records: dict[str, list[str]], n: int, seed: int
 ) -> dict[str, list[str]]:
     """Some of the records, with as many labels as can be."""
-    apart = Outcome(folder=transfer.folder / HEADERS)
+    asked: list[str] = []
+    say = transfer.progress.say
 
     def fetch_headers(paths: list[str]) -> Path:
+        apart = Outcome(folder=transfer.folder / HEADERS)
+        asked.extend(paths)
         transfer.fetch({p: listed[p] for p in paths}, apart, f"headers of {known.name}")
         return apart.folder
 
     chosen, labels = choose(known, records, n, seed, transfer.folder, fetch_headers)
-    lost = [*apart.missing, *apart.failed]
-    say = transfer.progress.say
-    if lost:
-        say(f"{len(lost)} headers cannot be had, their records are not chosen from: {some(lost)}")
+    unusable = [p for p in asked if p.removesuffix(".hea") not in labels]
+    if unusable:
+        say(f"{len(unusable)} headers cannot be had or read, their records are not chosen from: {some(unusable)}")
     if len(chosen) < n:
         say(f"only {len(chosen)} records could be chosen from, --sample {n} asks for more")
     covered, in_all = (set().union(*(labels[r] for r in which)) for which in (chosen, labels))

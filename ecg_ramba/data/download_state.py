@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ class Verified:
     def __init__(self, folder: Path, say: Callable[[str], None]):
         self.folder = folder
         self._path = folder / STATE
-        self._saved = time.monotonic()
+        self._saved, self._changed = time.monotonic(), False
         self._files: dict[str, list] = {}
         try:
             content = json.loads(self._path.read_text(encoding="utf-8"))
@@ -58,11 +59,14 @@ class Verified:
         facts = self._facts(name, sha256)
         if facts is not None:
             self._files[name] = facts
+            self._changed = True
 
     def save(self) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state if it is new, whole or not at all."""
+        if not self._changed:
+            return
         write_text(self._path, json.dumps({"files": self._files}, separators=(",", ":"), sort_keys=True) + "\n")
-        self._saved = time.monotonic()
+        self._saved, self._changed = time.monotonic(), False
 
     def save_now_and_then(self) -> None:
         """Write the state if the last time is long ago."""
@@ -71,7 +75,7 @@ class Verified:
 
     def _facts(self, name: str, sha256: str) -> list | None:
         try:
-            stat = (self.folder / name).stat()
+            stat = os.stat(f"{self.folder}/{name}")  # several times faster than by Path, and there are many
         except OSError:
             return None
         return [sha256, stat.st_size, stat.st_mtime_ns]

@@ -118,7 +118,7 @@ def choose(
     Returns
     -------
     list of str, dict of str to frozenset of str
-        The chosen, and the labels of all that were looked at.
+        The chosen, and the labels of all that were looked at; a record whose header cannot be read is not among them.
 
     Raises
     ------

@@ -99,7 +99,8 @@ class Transfer:
         Unavailable
             When one file after the other cannot be had: the server has gone.
         """
-        names = {p: (outcome.folder / p).relative_to(self.folder).as_posix() for p in files}
+        below = outcome.folder.relative_to(self.folder).as_posix()
+        names = {p: p if below == "." else f"{below}/{p}" for p in files}
         wanted = [p for p in files if not self.state.holds(names[p], files[p])]
         outcome.there += len(files) - len(wanted)
         if needed and wanted:
@@ -126,7 +127,7 @@ class Transfer:
         except DiskFull as error:
             # The state is not written: there is no room, and without it the files are only verified again.
             lacking = max(0, needed - self._there(names)) - shutil.disk_usage(self.folder).free
-            about = f"about {in_words(lacking)} are missing" if lacking > 0 else "more than was estimated is needed"
+            about = f"about {in_words(lacking)} are missing" if lacking > 0 else "how much is missing is not known"
             raise UserError(f"{error}; {about}; free some, or choose another --to: the same command goes on") from error
         except (KeyboardInterrupt, UserError):
             self.state.save()
