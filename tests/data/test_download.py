@@ -12,20 +12,23 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ecg_ramba import cli
 from ecg_ramba.data import download_state, fetch, transfer, web
 from ecg_ramba.data.check import check
-from ecg_ramba.data.download import reader
+from ecg_ramba.data.download import download, reader
 from ecg_ramba.data.published import PUBLISHED, parse_sums
 from ecg_ramba.data.registry import dataset
 from ecg_ramba.data.web import Patience
 from ecg_ramba.data.web_connection import new_connection, web_address
 from ecg_ramba.errors import UserError
+from ecg_ramba.harness.progress import Progress
 from tests.data.mirror import QUICK, Mirror, cut, get, hang, other, slow, status, tree
 
 GEORGIA = "challenge-2021/1.0.3"
@@ -390,14 +393,30 @@ def test_ctrl_c_keeps_what_is_there_and_returns_130(site, tmp_path, georgia):
 def test_two_processes_in_one_folder(site, tmp_path, georgia):
     for path in site.files:
         site.faults[path] = [slow(0.1)]
-    site.faults[E1] = [slow(2)]  # the second process starts while this is on its way
+    site.faults[E1] = [slow(1)]
     both = [start(site, tmp_path), start(site, tmp_path)]
     said = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("waiting for it to end" in err for _, err in said) == 1
     assert sorted(re.search(r"(\d+) files fetched", out)[1] for out, _ in said) == ["0", "13"]
     assert site.times(".mat") == 6
     assert tree(tmp_path / "georgia") == tree(georgia)
+
+
+def test_a_second_download_waits_for_the_first(site, tmp_path, georgia):
+    folder, said = tmp_path / "georgia", []
+    folder.mkdir()
+    console = Console(file=io.StringIO(), width=500)
+
+    def second():
+        said.append(download("georgia", tmp_path, mirror=site.url, progress=Progress(console), patience=QUICK))
+
+    with download_state.alone(folder, print):
+        thread = threading.Thread(target=second)
+        thread.start()
+        wait_for(lambda: "waiting for it to end" in console.file.getvalue())
+        assert not site.asked
+    thread.join()
+    assert said[0].fetched == 13
 
 
 def refusal(capsys, argv):
