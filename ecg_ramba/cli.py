@@ -15,6 +15,7 @@ from ecg_ramba.harness.options import (
     add_support_options,
     command_line,
     evaluation_config,
+    positive,
     run_command,
     suite_config,
 )
@@ -61,7 +62,8 @@ def _group(commands, name: str, help: str):
 
 
 def _data_commands(commands) -> None:
-    data = _group(commands, "data", "check data sets, make the synthetic cohort")
+    data = _group(commands, "data", "download and check data sets, make the synthetic cohort")
+    _download_command(data)
     check = data.add_parser(
         "check", help="what is in a folder, and what is wrong with it", description=data_check.__doc__
     )
@@ -76,6 +78,21 @@ def _data_commands(commands) -> None:
     synthesize.add_argument("folder", metavar="OUT", type=Path)
     synthesize.add_argument("--seed", type=int, default=0)
     synthesize.set_defaults(run=data_synthesize)
+
+
+def _download_command(data) -> None:
+    download = data.add_parser("download", help="a data set from PhysioNet", description=data_download.__doc__)
+    download.add_argument("name", metavar="NAME", help="chapman, cpsc2021, ptbxl, georgia or ludb")
+    download.add_argument("--to", type=Path, required=True, metavar="DIR", help="it goes into the folder DIR/NAME")
+    download.add_argument(
+        "--sample", type=positive, metavar="N", help="only N records with as many labels as can be, and the tables"
+    )
+    download.add_argument("--seed", type=int, default=0, metavar="N", help="of the sample (default 0)")
+    download.add_argument("--mirror", metavar="URL", help="a server with the layout of https://physionet.org/files")
+    download.add_argument(
+        "--connections", type=positive, default=4, metavar="N", help="files fetched at a time (default 4, at most 8)"
+    )
+    download.set_defaults(run=data_download)
 
 
 def _model_commands(commands) -> None:
@@ -162,6 +179,29 @@ def _predict_command(commands) -> None:
     )
     predict.add_argument("--json", action="store_true", help="print JSON, one object a recording")
     predict.set_defaults(run=predict_command)
+
+
+def data_download(options: argparse.Namespace) -> int:
+    """Download a data set from PhysioNet and check every file against the publisher's SHA-256. Stopped at any moment,
+    the same command goes on from there; exit status 1 when files could not be had."""
+    from ecg_ramba.data.download import download
+    from ecg_ramba.data.published import PHYSIONET
+    from ecg_ramba.harness.progress import Progress
+
+    outcome = download(
+        options.name,
+        options.to,
+        mirror=options.mirror or PHYSIONET,
+        connections=options.connections,
+        sample=options.sample,
+        seed=options.seed,
+        progress=Progress(),
+    )
+    print(f"{outcome.folder}: {outcome.fetched} files fetched, {outcome.there} were there")
+    for line in outcome.problems():
+        print(line, file=sys.stderr)
+    print(f"check it: ecg-ramba data check {command_line([str(options.to)])}")
+    return 1 if outcome.missing or outcome.failed else 0
 
 
 def data_check(options: argparse.Namespace) -> int:

@@ -31,27 +31,32 @@ class Progress:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
-    def stage(self, name: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-        """A stage of the run; the block gets ``report(done, total)``."""
+    def stage(self, name: str, unit: str) -> Iterator[Callable[..., None]]:
+        """A stage of the run; the block gets ``report(done, total, note="")``, its note a few words shown beside."""
         if self.console.is_terminal:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
             columns += (TextColumn(unit), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
             with Bars(*columns, console=self.console) as bars:
                 task = bars.add_task(name, total=None)
-                yield lambda done, total: bars.update(task, completed=done, total=total)
+
+                def show(done: int, total: int, note: str = "") -> None:
+                    described = f"{name}, {note}" if note else name
+                    bars.update(task, completed=done, total=total, description=described)
+
+                yield show
             return
         began = last = time.monotonic()
-        state = [0, 0]
+        state = [0, 0, ""]
 
-        def report(done: int, total: int) -> None:
+        def report(done: int, total: int, note: str = "") -> None:
             nonlocal last
-            state[:] = done, total
+            state[:] = done, total, f", {note}" if note else ""
             now = time.monotonic()
             if now - last >= 30 and done < total:
                 last = now
                 left = (now - began) / max(1, done) * (total - done)
-                self.say(f"{name}: {done} of {total} {unit}, about {left / 60:.1f} min left")
+                self.say(f"{name}: {done} of {total} {unit}{state[2]}, about {left / 60:.1f} min left")
 
         yield report
         if state[1]:
-            self.say(f"{name}: {state[0]} of {state[1]} {unit} in {time.monotonic() - began:.1f} s")
+            self.say(f"{name}: {state[0]} of {state[1]} {unit}{state[2]} in {time.monotonic() - began:.1f} s")

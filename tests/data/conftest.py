@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.mirror import Mirror, serve
+
 TWELVE = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
@@ -138,3 +140,13 @@ def real_data():
     if not place:
         pytest.skip("ECG_RAMBA_DATA is not set: no real records to test against")
     return Path(place)
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """A local server with PhysioNet's layout, empty as yet, that no proxy stands before."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with serve(Mirror()) as made:
+        yield made
