@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from ecg_ramba import __version__
+from ecg_ramba.cli_data import add_data_commands
+from ecg_ramba.cli_model import add_model_commands
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.options import (
     Parser,
@@ -15,7 +17,6 @@ from ecg_ramba.harness.options import (
     add_support_options,
     command_line,
     evaluation_config,
-    positive,
     run_command,
     suite_config,
 )
@@ -41,8 +42,8 @@ def parser() -> Parser:
     made.add_argument("--version", action="version", version=f"ecg-ramba {__version__}")
     made.set_defaults(parser=made)
     commands = made.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    _data_commands(commands)
-    _model_commands(commands)
+    add_data_commands(commands)
+    add_model_commands(commands)
     _train_command(commands)
     _evaluate_command(commands)
     _predict_command(commands)
@@ -53,81 +54,6 @@ def parser() -> Parser:
     add_support_options(report)
     report.set_defaults(run=report_command)
     return made
-
-
-def _group(commands, name: str, help: str):
-    group = commands.add_parser(name, help=help, description=help)
-    group.set_defaults(parser=group)
-    return group.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-
-
-def _data_commands(commands) -> None:
-    data = _group(commands, "data", "download and check data sets, make the synthetic cohort")
-    _download_command(data)
-    check = data.add_parser(
-        "check", help="what is in a folder, and what is wrong with it", description=data_check.__doc__
-    )
-    check.add_argument("folder", metavar="DIR", type=Path)
-    check.add_argument("--only", nargs="+", metavar="NAME", help="only these data sets")
-    check.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
-    check.set_defaults(run=data_check)
-    labels = data.add_parser("labels", help="the 27 classes, where and how often", description=data_labels.__doc__)
-    labels.add_argument("folder", metavar="DIR", type=Path, nargs="?", help="count in this folder (default: releases)")
-    labels.set_defaults(run=data_labels)
-    synthesize = data.add_parser("synthesize", help="write the synthetic cohort", description=data_synthesize.__doc__)
-    synthesize.add_argument("folder", metavar="OUT", type=Path)
-    synthesize.add_argument("--seed", type=int, default=0)
-    synthesize.set_defaults(run=data_synthesize)
-
-
-def _download_command(data) -> None:
-    download = data.add_parser("download", help="a data set from PhysioNet", description=data_download.__doc__)
-    download.add_argument("name", metavar="NAME", help="chapman, cpsc2021, ptbxl, georgia or ludb")
-    download.add_argument("--to", type=Path, required=True, metavar="DIR", help="it goes into the folder DIR/NAME")
-    download.add_argument(
-        "--sample", type=positive, metavar="N", help="only N records with as many labels as can be, and the tables"
-    )
-    download.add_argument("--seed", type=int, default=0, metavar="N", help="of the sample (default 0)")
-    download.add_argument("--mirror", metavar="URL", help="a server with the layout of https://physionet.org/files")
-    download.add_argument(
-        "--connections", type=positive, default=4, metavar="N", help="files fetched at a time (default 4, at most 8)"
-    )
-    download.set_defaults(run=data_download)
-
-
-def _model_commands(commands) -> None:
-    model = _group(commands, "model", "list and summarise models")
-    listing = model.add_parser("list", help="registered models", description=model_list.__doc__)
-    listing.set_defaults(run=model_list)
-    summary = model.add_parser("summary", help="parts, parameters, FLOPs", description=model_summary.__doc__)
-    summary.add_argument("name", metavar="NAME")
-    summary.add_argument("--profile", default="small", help="small (default) or full")
-    summary.set_defaults(run=model_summary)
-    export = model.add_parser("export", help="a trained network as ONNX", description=model_export.__doc__)
-    export.add_argument("--ckpt", type=Path, required=True, metavar="FILE", help="a checkpoint: models/fold1_best.pt")
-    export.add_argument("--out", type=Path, metavar="FILE", help="default: the checkpoint's name with .onnx")
-    export.set_defaults(run=model_export)
-    published = model.add_parser("import", help="the published ECG-RAMBA checkpoints", description=model_import.__doc__)
-    published.add_argument("file", metavar="FILE", type=Path, nargs="+", help="the release's fold1_best.pt …, in order")
-    published.add_argument(
-        "--basis",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="principal components as .npz: one file, or one a fold",
-    )
-    published.add_argument(
-        "--models", type=Path, default=Path("models"), metavar="DIR", help="where they go (default: models)"
-    )
-    published.add_argument(
-        "--labels", default="merged24", metavar="SPACE", help="labels they are scored in: merged24 (default) or paper27"
-    )
-    published.add_argument(
-        "--as-released",
-        action="store_true",
-        help="read recordings as the release did abroad: whole 10 s, no band-pass, absent leads as zeros",
-    )
-    published.set_defaults(run=model_import)
 
 
 def _train_command(commands) -> None:
@@ -179,142 +105,6 @@ def _predict_command(commands) -> None:
     )
     predict.add_argument("--json", action="store_true", help="print JSON, one object a recording")
     predict.set_defaults(run=predict_command)
-
-
-def data_download(options: argparse.Namespace) -> int:
-    """Download a data set from PhysioNet and check every file against the publisher's SHA-256. Stopped at any moment,
-    the same command goes on from there; exit status 1 when files could not be had."""
-    from ecg_ramba.data.download import download
-    from ecg_ramba.data.published import PHYSIONET
-    from ecg_ramba.harness.progress import Progress
-
-    outcome = download(
-        options.name,
-        options.to,
-        mirror=options.mirror or PHYSIONET,
-        connections=options.connections,
-        sample=options.sample,
-        seed=options.seed,
-        progress=Progress(),
-    )
-    print(f"{outcome.folder}: {outcome.fetched} files fetched, {outcome.there} were there")
-    for line in outcome.problems():
-        print(line, file=sys.stderr)
-    print(f"check it: ecg-ramba data check {command_line([str(options.to)])}")
-    return 1 if outcome.missing or outcome.failed else 0
-
-
-def data_check(options: argparse.Namespace) -> int:
-    """Print data sets, records, subjects, labels, rates, duplicates, dead leads and refused files of a folder."""
-    from rich.console import Console
-
-    from ecg_ramba.data.check import check
-    from ecg_ramba.data.check_text import render
-    from ecg_ramba.files import check_writable, write_text
-    from ecg_ramba.harness.progress import Progress
-
-    if options.json:
-        if options.json.is_dir():
-            raise UserError(f"--json {options.json} is a folder; name a file")
-        check_writable(options.json.parent)
-    with Progress().stage("read", unit="recordings") as report:
-        found = check(options.folder, options.only, progress=report)
-    render(found, Console())
-    if options.json:
-        write_text(options.json, found.to_json())
-    return 0
-
-
-def data_labels(options: argparse.Namespace) -> int:
-    """Print the 27 classes: codes, what is merged, records by data set and hospital, and where a class is unknown."""
-    from rich.console import Console
-
-    from ecg_ramba.data.check import check
-    from ecg_ramba.data.labels_text import of_releases, of_report, render_labels
-    from ecg_ramba.harness.progress import Progress
-
-    if options.folder is None:
-        places, what = of_releases(), "the publishers' full releases (cpsc2021: subjects, not records)"
-    else:
-        with Progress().stage("read", unit="recordings") as report:
-            places, what = of_report(check(options.folder, progress=report)), str(options.folder)
-    render_labels(places, what, Console())
-    return 0
-
-
-def data_synthesize(options: argparse.Namespace) -> int:
-    """Write the synthetic cohort (planted rhythm, morphology and shortcut; no patient's data) as WFDB files."""
-    from ecg_ramba.data.synthetic import CohortConfig, synthesize
-    from ecg_ramba.harness.progress import Progress
-
-    with Progress().stage("synthesize", unit="recordings") as report:
-        synthesize(options.folder, CohortConfig(seed=options.seed), report)
-    print(f"synthetic cohort (seed {options.seed}) written to {options.folder}")
-    sites = "--source synthetic-source --target synthetic-rhythm synthetic-third"
-    print(f"use it: nox -s ablations -- --data {options.folder} {sites}")
-    return 0
-
-
-def model_list(options: argparse.Namespace) -> int:
-    """List the registered models with their references; exit status 1 when one cannot be imported."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from ecg_ramba.models import model_names, model_spec
-
-    failed = 0
-    table = Table("name", "title", "kind", "reference")
-    for name in model_names():
-        try:
-            spec = model_spec(name)
-        except UserError as error:
-            table.add_row(name, "", "failed", escape(str(error)))
-            failed = 1
-        else:
-            table.add_row(spec.name, spec.title, spec.kind, spec.reference)
-    Console().print(table)
-    return failed
-
-
-def model_summary(options: argparse.Namespace) -> int:
-    """Print a model's parts with output shapes, parameters and FLOPs of one window."""
-    from rich.console import Console
-
-    from ecg_ramba.models import PROFILES, model_spec
-    from ecg_ramba.nn.summary import print_summary
-
-    spec = model_spec(options.name)
-    if options.profile not in PROFILES:
-        raise UserError(f"--profile {options.profile!r} is none of {', '.join(PROFILES)}")
-    print_summary(spec, options.profile, Console())
-    return 0
-
-
-def model_export(options: argparse.Namespace) -> int:
-    """Write a fold's network as ONNX: signal, MiniRocket components and HRV of windows in, probabilities out."""
-    from ecg_ramba.harness.export import export_onnx, input_names
-    from ecg_ramba.harness.trained import load_models
-
-    (model,) = load_models([options.ckpt])
-    path = options.out or options.ckpt.with_suffix(".onnx")
-    difference = export_onnx(options.ckpt, path)
-    print(f"{path}: {', '.join(input_names(model))} -> probabilities of {len(model.classes)} classes")
-    print(f"equal to the network within {difference:.1g} in onnxruntime")
-    return 0
-
-
-def model_import(options: argparse.Namespace) -> int:
-    """Turn published ECG-RAMBA checkpoints into fold models that evaluate and predict read; their code never runs."""
-    from ecg_ramba.files import check_writable
-    from ecg_ramba.harness.released import import_published
-
-    check_writable(options.models)
-    settings = {"labels": options.labels, "as_released": options.as_released}
-    for path in import_published(options.file, options.basis or [None], options.models, **settings):
-        print(path)
-    print(f"score them: ecg-ramba evaluate --ckpt {options.models}/fold*_best.pt --data DIR --target cpsc2021 ptbxl")
-    return 0
 
 
 def train_command(options: argparse.Namespace) -> int:

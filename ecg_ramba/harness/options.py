@@ -217,3 +217,10 @@ def command_line(argv: Sequence[str]) -> str:
     import shlex
 
     return shlex.join(argv)
+
+
+def command_group(commands, name: str, help: str):
+    """A command that only has commands of its own, which its result takes."""
+    group = commands.add_parser(name, help=help, description=help)
+    group.set_defaults(parser=group)
+    return group.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from ecg_ramba.data.check import check
 from ecg_ramba.data.labels import ludb_labels
+from ecg_ramba.data.physionet.sample import _of_ludb, by_record, diverse
 from ecg_ramba.data.registry import dataset
-from ecg_ramba.data.sample import _of_ludb, by_record, diverse
 from ecg_ramba.data.wfdb_header import read_header
 from ecg_ramba.errors import UserError
-from tests.data.mirror import get, tree
+from tests.data.physionet.mirror import get, tree
 
 labelled = st.dictionaries(st.text("abcdef", min_size=1), st.frozensets(st.sampled_from("ABCDEF")), max_size=8)
 

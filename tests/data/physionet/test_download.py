@@ -20,16 +20,16 @@ import pytest
 from rich.console import Console
 
 from ecg_ramba import cli
-from ecg_ramba.data import download_state, fetch, transfer, web
 from ecg_ramba.data.check import check
-from ecg_ramba.data.download import download, reader
-from ecg_ramba.data.published import PUBLISHED, parse_sums
+from ecg_ramba.data.physionet import fetch, state, transfer, web
+from ecg_ramba.data.physionet.download import download, reader
+from ecg_ramba.data.physionet.published import PUBLISHED, parse_sums
+from ecg_ramba.data.physionet.web import Patience
+from ecg_ramba.data.physionet.web_connection import new_connection, web_address
 from ecg_ramba.data.registry import dataset
-from ecg_ramba.data.web import Patience
-from ecg_ramba.data.web_connection import new_connection, web_address
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.progress import Progress
-from tests.data.mirror import QUICK, Mirror, cut, get, hang, other, slow, status, tree
+from tests.data.physionet.mirror import QUICK, Mirror, cut, get, hang, other, slow, status, tree
 
 GEORGIA = "challenge-2021/1.0.3"
 BELOW = "training/georgia/"
@@ -104,12 +104,12 @@ def download_sha(path):
 @pytest.mark.parametrize("content", [b"no JSON", b'{"files": 3}', b'{"files": {"RECORDS": 5}}', b"", b"\xff\xfe"])
 def test_a_damaged_state_is_none(site, tmp_path, content):
     get(site, tmp_path)
-    (tmp_path / "georgia" / download_state.STATE).write_bytes(content)
+    (tmp_path / "georgia" / state.STATE).write_bytes(content)
     site.asked.clear()
     outcome, said = get(site, tmp_path)
     assert (outcome.there, outcome.fetched) == (13, 0)
     assert "is damaged" in said
-    assert len(json.loads((tmp_path / "georgia" / download_state.STATE).read_text())["files"]) == 13
+    assert len(json.loads((tmp_path / "georgia" / state.STATE).read_text())["files"]) == 13
 
 
 def test_a_state_of_other_checksums_proves_nothing(site, tmp_path):
@@ -345,7 +345,7 @@ def test_a_killed_download_goes_on(site, tmp_path, georgia):
     process.kill()
     process.wait()
     done = {p.name for p in (tmp_path / "georgia").rglob("*.*") if p.suffix in (".mat", ".hea")}
-    assert not (tmp_path / "georgia" / download_state.STATE).exists()
+    assert not (tmp_path / "georgia" / state.STATE).exists()
     site.asked.clear()
     outcome, _ = get(site, tmp_path)
     assert outcome.there >= len(done)
@@ -410,7 +410,7 @@ def test_a_second_download_waits_for_the_first(site, tmp_path, georgia):
     def second():
         said.append(download("georgia", tmp_path, mirror=site.url, progress=Progress(console), patience=QUICK))
 
-    with download_state.alone(folder, print):
+    with state.alone(folder, print):
         thread = threading.Thread(target=second)
         thread.start()
         wait_for(lambda: "waiting for it to end" in console.file.getvalue())

@@ -19,8 +19,8 @@ from typing import TypeVar
 from urllib.parse import SplitResult, urljoin
 
 from ecg_ramba import __version__
-from ecg_ramba.data.web_connection import new_connection, web_address
-from ecg_ramba.data.web_errors import Stopped, Unavailable, WebError, refused, unreached
+from ecg_ramba.data.physionet.web_connection import new_connection, web_address
+from ecg_ramba.data.physionet.web_errors import Stopped, Unavailable, WebError, refused, unreached
 
 USER_AGENT = f"ecg-ramba/{__version__} (ecg-ramba data download; Python)"
 CHUNK = 1 << 16

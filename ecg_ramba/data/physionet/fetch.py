@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ecg_ramba.data.web import Client
-from ecg_ramba.data.web_errors import WebError
+from ecg_ramba.data.physionet.web import Client
+from ecg_ramba.data.physionet.web_errors import WebError
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import explained, sha256_file
 

@@ -7,7 +7,7 @@ import urllib.request
 from functools import cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ecg_ramba.data.web_errors import WebError
+from ecg_ramba.data.physionet.web_errors import WebError
 
 
 def web_address(url: str) -> SplitResult:

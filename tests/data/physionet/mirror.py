@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from rich.console import Console
 
-from ecg_ramba.data.download import download
-from ecg_ramba.data.web import Patience
+from ecg_ramba.data.physionet.download import download
+from ecg_ramba.data.physionet.web import Patience
 from ecg_ramba.harness.progress import Progress
 
 QUICK = Patience(tries=4, first_s=0.01, asked_s=5, connect_s=2, silent_s=5)

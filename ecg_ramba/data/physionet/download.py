@@ -5,13 +5,13 @@ from pathlib import Path
 
 from ecg_ramba.data import chapman, cpsc2021, ludb, ptbxl, snomed
 from ecg_ramba.data.base import DataSet
-from ecg_ramba.data.download_state import alone
-from ecg_ramba.data.published import CITATION, PHYSIONET, SUMS, Published, parse_sums, published
-from ecg_ramba.data.sample import by_record, choose
-from ecg_ramba.data.transfer import Outcome, Transfer, some
-from ecg_ramba.data.web import PATIENT, Client, Patience
-from ecg_ramba.data.web_connection import web_address
-from ecg_ramba.data.web_errors import ADVICE, Missing, Unavailable
+from ecg_ramba.data.physionet.published import CITATION, PHYSIONET, SUMS, Published, parse_sums, published
+from ecg_ramba.data.physionet.sample import by_record, choose
+from ecg_ramba.data.physionet.state import alone
+from ecg_ramba.data.physionet.transfer import Outcome, Transfer, some
+from ecg_ramba.data.physionet.web import PATIENT, Client, Patience
+from ecg_ramba.data.physionet.web_connection import web_address
+from ecg_ramba.data.physionet.web_errors import ADVICE, Missing, Unavailable
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import check_writable, write_text
 
@@ -43,7 +43,7 @@ def download(
     Parameters
     ----------
     name : str
-        One of :data:`ecg_ramba.data.published.PUBLISHED`.
+        One of :data:`ecg_ramba.data.physionet.published.PUBLISHED`.
     to : Path
         Folder that holds the data sets' folders.
     mirror : str
@@ -51,8 +51,8 @@ def download(
     connections : int
         Files fetched at a time, at most 8.
     sample : int, optional
-        Only this many records with as many labels as can be (see :mod:`ecg_ramba.data.sample`), and the files that
-        belong to no record.
+        Only this many records with as many labels as can be (:mod:`ecg_ramba.data.physionet.sample`), and the files
+        that belong to no record.
     seed : int
         Of the sample.
     progress : ecg_ramba.harness.progress.Progress

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from ecg_ramba.data.download_state import Verified
-from ecg_ramba.data.fetch import DiskFull, fetch
-from ecg_ramba.data.web import Client
-from ecg_ramba.data.web_errors import ADVICE, Missing, Unavailable, WebError
+from ecg_ramba.data.physionet.fetch import DiskFull, fetch
+from ecg_ramba.data.physionet.state import Verified
+from ecg_ramba.data.physionet.web import Client
+from ecg_ramba.data.physionet.web_errors import ADVICE, Missing, Unavailable, WebError
 from ecg_ramba.errors import UserError
 
 SHOWN = 20

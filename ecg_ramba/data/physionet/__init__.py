@@ -1,0 +1,1 @@
+"""PhysioNet: what it publishes, and how it is fetched."""
