@@ -30,7 +30,7 @@ def add_model_commands(commands) -> None:
         help="principal components as .npz: one file, or one a fold",
     )
     published.add_argument(
-        "--models", type=Path, default=Path("models"), metavar="DIR", help="where they go (default: models)"
+        "--models", type=Path, default=Path("published"), metavar="DIR", help="where they go (default: published)"
     )
     published.add_argument(
         "--labels", default="merged24", metavar="SPACE", help="labels they are scored in: merged24 (default) or paper27"
@@ -101,5 +101,5 @@ def model_import(options: argparse.Namespace) -> int:
     settings = {"labels": options.labels, "as_released": options.as_released}
     for path in import_published(options.file, options.basis or [None], options.models, **settings):
         print(path)
-    print(f"score them: ecg-ramba evaluate --ckpt {options.models}/fold*_best.pt --data DIR --target cpsc2021 ptbxl")
+    print(f"score them: ecg-ramba evaluate --ckpt {options.models} --data DIR --target cpsc2021 ptbxl")
     return 0

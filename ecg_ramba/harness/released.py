@@ -75,6 +75,8 @@ def read_basis(path: Path | None, components: int) -> tuple[np.ndarray, np.ndarr
             mean, loadings = arrays["mean"], arrays["components"]
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; it should hold {what}") from None
+    except PermissionError:
+        raise CheckpointError(f"{path} may not be read by this user") from None
     except KeyError as error:
         raise CheckpointError(f"{path}: {first_line(error)}; it should hold {what}, made by {CONVERT}") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError, AttributeError):

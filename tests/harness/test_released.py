@@ -140,16 +140,16 @@ def test_from_the_command_line(published, basis, cohort, tmp_path, monkeypatch, 
     assert cli.main(["model", "import", *names, "--basis", str(basis)]) == 0
     capsys.readouterr()
     recording = str(cohort / "synthetic-third" / "SYNT00003.hea")
-    assert cli.main(["predict", recording, "--json"]) == 0
+    assert cli.main(["predict", recording, "--json", "--ckpt", "published"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert len(said["classes"]) == 27
     assert said["trained_on"] == "chapman"
     assert all(0 <= row["probability"] <= 1 for row in said["classes"])
-    assert cli.main(["evaluate", "--data", str(cohort), "--target", "synthetic-third"]) == 0
+    assert cli.main(["evaluate", "--ckpt", "published", "--data", str(cohort), "--target", "synthetic-third"]) == 0
     said = capsys.readouterr().out
     assert "trained on chapman, tested zero-shot on synthetic-third" in said
     assert "published weights" in said
-    assert cli.main(["evaluate", "--data", str(cohort)]) != 0
+    assert cli.main(["evaluate", "--ckpt", "published", "--data", str(cohort)]) != 0
     assert "none is held out for certain" in capsys.readouterr().err
     assert cli.main(["predict", recording, "--ckpt", names[0]]) != 0
     assert f"ecg-ramba model import {names[0]}" in capsys.readouterr().err
