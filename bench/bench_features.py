@@ -1,4 +1,4 @@
-"""Reading, heart-rate variability and MiniRocket beside the stock calls that they replace, on synthetic recordings."""
+"""Reading, heart-rate variability, MiniRocket and components beside the stock calls, on synthetic recordings."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,10 @@ from bench.machine import facts
 from ecg_ramba.data.synthetic import CohortConfig, synthesize
 from ecg_ramba.data.wfdb_header import read_header
 from ecg_ramba.data.wfdb_io import read_waveform
+from ecg_ramba.features.components import GroupedMoments, allocate
 from ecg_ramba.features.minirocket import MiniRocket
 from ecg_ramba.features.rhythm import rhythm_features
-from ecg_ramba.signal import SignalConfig, band_pass
+from ecg_ramba.signal import SignalConfig, WindowView, band_pass
 
 RECORDS, WINDOWS = 8, 16
 
@@ -39,16 +40,24 @@ def timed(benchmark, group: str, function, count: int):
 
 @pytest.mark.parametrize("reader", ["ours", "wfdb"])
 def test_read(benchmark, headers, reader):
-    """From files to physical units."""
+    """From files to physical units, one recording in memory at a time.
+
+    Both are called before either is timed: how the C library hands out large arrays depends on those it had before, and
+    costs as much as the reading. In a run it has had larger ones.
+    """
     import wfdb
 
-    def read():
-        if reader == "wfdb":
-            return [wfdb.rdrecord(str(path.with_suffix(""))).p_signal.T for path in headers]
-        return [read_waveform(read_header(path)).signal for path in headers]
+    def ours(path):
+        return read_waveform(read_header(path)).signal
 
-    found = timed(benchmark, "read", read, len(headers))
-    assert all(signal.shape == (12, 5000) for signal in found)
+    def stock(path):
+        return wfdb.rdrecord(str(path.with_suffix(""))).p_signal.T
+
+    assert all(ours(path).shape == stock(path).shape == (12, 5000) for path in headers)
+    chosen = ours if reader == "ours" else stock
+    assert (
+        timed(benchmark, "read", lambda: sum(chosen(path).shape[1] for path in headers), len(headers)) == 5000 * RECORDS
+    )
 
 
 @pytest.mark.parametrize("by", ["ours", "neurokit2"])
@@ -84,3 +93,50 @@ def test_minirocket(benchmark, segments, by):
 
     found = timed(benchmark, "MiniRocket", features, len(windows))
     assert found.shape == (len(windows), 9996)
+
+
+@pytest.mark.parametrize("by", ["ours", "scikit-learn"])
+def test_components(benchmark, by):
+    """Components of MiniRocket features: exact for each dilation group, or of all by random projection."""
+    from sklearn.decomposition import PCA
+
+    count, wanted = (256, 32) if benchmark.disabled else (4096, 512)
+    sizes = np.array([1260, 1176, 1092, 1008, *[420] * 12, 420])
+    ends = np.cumsum(sizes).tolist()
+    groups = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    rng = np.random.default_rng(0)
+    features = rng.random((count, ends[-1]), dtype=np.float32)
+
+    def found():
+        if by == "scikit-learn":
+            return PCA(wanted, svd_solver="randomized", random_state=0).fit(features).components_.T
+        moments = GroupedMoments(groups, ends[-1], count)
+        for start in range(0, count, 64):
+            moments.add(features[start : start + 64])
+        return moments.components(allocate(sizes, wanted, np.minimum(sizes, count - 1)))
+
+    benchmark.group = "principal components"
+    benchmark.extra_info |= facts() | {"count": count, "data": "synthetic"}
+    rounds = 1 if benchmark.disabled else 3
+    loadings = benchmark.pedantic(found, rounds=rounds, iterations=1)
+    assert loadings.shape[0] == ends[-1]
+
+
+@pytest.mark.parametrize("by", ["windows", "file in order"])
+def test_stored_windows(benchmark, segments, tmp_path, by):
+    """Random windows of a prepared store that is in memory, beside reading as many bytes of it in order."""
+    copies = 1 if benchmark.disabled else 64
+    content = np.tile(segments, (copies, 1, 1))
+    content.tofile(tmp_path / "segments.f32")
+    stored = np.memmap(tmp_path / "segments.f32", dtype="<f4", mode="r", shape=content.shape)
+    rng = np.random.default_rng(0)
+    at = rng.integers(len(content), size=2 * len(content))  # as many bytes as the file has
+    view = WindowView(stored, at, rng.choice([0, 1250, 2500], len(at)))
+
+    def read():
+        if by == "windows":
+            return sum(view[i : i + 45].nbytes for i in range(0, len(at), 45))
+        with open(tmp_path / "segments.f32", "rb", buffering=0) as file:
+            return sum(len(piece) for piece in iter(lambda: file.read(1 << 22), b""))
+
+    assert timed(benchmark, "stored windows", read, len(at)) == content.nbytes

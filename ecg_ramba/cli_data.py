@@ -1,4 +1,4 @@
-"""``ecg-ramba data``: download data sets, check them, make the synthetic cohort."""
+"""``ecg-ramba data``: download data sets, check them, report on them, make the synthetic cohort."""
 
 import argparse
 import sys
@@ -19,6 +19,15 @@ def add_data_commands(commands) -> None:
     check.add_argument("--only", nargs="+", metavar="NAME", help="only these data sets")
     check.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     check.set_defaults(run=data_check)
+    report = data.add_parser(
+        "report", help="labels, people, quality, duplicates: a page with figures", description=data_report.__doc__
+    )
+    report.add_argument("folder", metavar="DIR", type=Path)
+    report.add_argument("--only", nargs="+", metavar="NAME", help="only these data sets")
+    report.add_argument("--to", type=Path, default=Path("data-report"), metavar="OUT", help="default: data-report")
+    report.add_argument("--gallery", type=int, default=24, metavar="N", help="recordings drawn (default 24)")
+    report.add_argument("--workers", type=positive, metavar="N", help="processes that read (default: one a core)")
+    report.set_defaults(run=data_report)
     labels = data.add_parser("labels", help="the 27 classes, where and how often", description=data_labels.__doc__)
     labels.add_argument("folder", metavar="DIR", type=Path, nargs="?", help="count in this folder (default: releases)")
     labels.set_defaults(run=data_labels)
@@ -73,6 +82,7 @@ def data_check(options: argparse.Namespace) -> int:
     from ecg_ramba.data.check import check
     from ecg_ramba.data.check_text import render
     from ecg_ramba.files import check_writable, write_text
+    from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
 
     if options.json:
@@ -80,10 +90,29 @@ def data_check(options: argparse.Namespace) -> int:
             raise UserError(f"--json {options.json} is a folder; name a file")
         check_writable(options.json.parent)
     with Progress().stage("read", unit="recordings") as report:
-        found = check(options.folder, options.only, progress=report)
+        found = check(options.folder, options.only, progress=report, workers=default_workers())
     render(found, Console())
     if options.json:
         write_text(options.json, found.to_json())
+    return 0
+
+
+def data_report(options: argparse.Namespace) -> int:
+    """Read every recording and write OUT/report.html (and .md, CSV, figures): labels by source and hospital, people,
+    rates, lengths, signal quality, exact and near duplicates, subjects in several parts, and the worst recordings on
+    ECG paper."""
+    from ecg_ramba.data.report.report import write_report
+    from ecg_ramba.files import check_writable
+    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.progress import Progress
+
+    check_writable(options.to)
+    if options.gallery < 0:
+        raise UserError(f"--gallery {options.gallery}: 0 or more")
+    workers = options.workers or default_workers()
+    with Progress().stage("read", unit="recordings") as report:
+        written = write_report(options.folder, options.to, options.only, options.gallery, workers, report)
+    print(f"report: {written[0]}")
     return 0
 
 
@@ -93,13 +122,17 @@ def data_labels(options: argparse.Namespace) -> int:
 
     from ecg_ramba.data.check import check
     from ecg_ramba.data.labels_text import of_releases, of_report, render_labels
+    from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
 
     if options.folder is None:
         places, what = of_releases(), "the publishers' full releases (cpsc2021: subjects, not records)"
     else:
         with Progress().stage("read", unit="recordings") as report:
-            places, what = of_report(check(options.folder, progress=report)), str(options.folder)
+            places, what = (
+                of_report(check(options.folder, progress=report, workers=default_workers())),
+                str(options.folder),
+            )
     render_labels(places, what, Console())
     return 0
 

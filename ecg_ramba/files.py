@@ -10,12 +10,28 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from ecg_ramba.errors import UserError
 
 MARKER = "done.json"
+
+CHECKING = 4
+"""Threads that compute checksums of one large file."""
+
+PIECE = 1 << 22
+"""Bytes of a file in memory while its checksum is computed."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a file, from the one before it to the byte ``end``, and the SHA-256 (hex) of its bytes."""
+
+    end: int
+    sha256: str
 
 
 def sha256_file(path: Path) -> str:
@@ -57,6 +73,26 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"ok")
+
+
+def check_space(folder: Path, needed: float, what: str) -> None:
+    """Refuse to begin what a disk cannot hold.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder on that disk.
+    needed : float
+        Bytes, about: a tenth less is let through.
+    what : str
+        What they are needed for.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < 0.9 * needed:
+        raise UserError(
+            f"{what} take about {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; free some space, or "
+            "name another disk (ECG_RAMBA_CACHE)"
+        )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -102,32 +138,62 @@ def building(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def mark_complete(folder: Path) -> None:
-    """Write the completion marker: name, size and SHA-256 of every file in the folder."""
+def mark_complete(folder: Path, in_spans: Mapping[str, Sequence[Span]] | None = None) -> None:
+    """Write the completion marker: size and SHA-256 of every file in the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    in_spans : mapping of file name to spans, optional
+        Files whose checksums were taken as they were written, span after span from the first byte to the last: a large
+        file need not be read again for its marker.
+    """
+    in_spans = in_spans or {}
     files = {
-        p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_file(p)}
+        p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size}
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name != MARKER
     }
+    for name, facts in files.items():
+        if name in in_spans:
+            facts["spans"] = [[s.end, s.sha256] for s in in_spans[name]]
+        else:
+            facts["sha256"] = sha256_file(folder / name)
     write_json(folder / MARKER, {"files": files})
 
 
-def is_complete(folder: Path, check_bytes: bool = True) -> bool:
-    """Whether a folder's marker is there and every file it names has the size, and the checksum, it says.
-
-    ``check_bytes`` False compares sizes alone, for files too large to read each time.
-    """
+def is_complete(folder: Path) -> bool:
+    """Whether a folder's marker is there and every file it names has the size and the checksum that it says."""
     marker = folder / MARKER
     if not marker.is_file():
         return False
     try:
         files = json.loads(marker.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError):
+        return all(_unchanged(folder / name, facts) for name, facts in files.items())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False  # a damaged marker vouches for nothing
+
+
+def _unchanged(path: Path, facts: dict) -> bool:
+    if not path.is_file() or path.stat().st_size != facts["bytes"]:
         return False
-    for name, facts in files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"]:
-            return False
-        if check_bytes and sha256_file(path) != facts["sha256"]:
-            return False
-    return True
+    if "spans" not in facts:
+        return sha256_file(path) == facts["sha256"]
+    ends = [0, *(end for end, _ in facts["spans"])]
+    if ends[-1] != facts["bytes"]:
+        return False
+    with ThreadPoolExecutor(CHECKING) as pool:
+        found = pool.map(span_sha256, [path] * len(facts["spans"]), ends[:-1], ends[1:])
+        return all(a == sha256 for a, (_, sha256) in zip(found, facts["spans"], strict=True))
+
+
+def span_sha256(path: Path, begin: int, end: int) -> str:
+    """SHA-256 (hex) of a file's bytes from ``begin`` to ``end``, a few megabytes in memory at a time."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        file.seek(begin)
+        while begin < end and (piece := file.read(min(end - begin, PIECE))):
+            found.update(piece)
+            begin += len(piece)
+    return found.hexdigest()

@@ -8,10 +8,11 @@ import pandas as pd
 
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.rows import how_sure
-from ecg_ramba.evaluation.tables import amount, banner, bracketed, duration, markdown_table, run_title
+from ecg_ramba.evaluation.tables import amount, banner, bracketed, duration, run_title
 from ecg_ramba.evaluation.verdicts import SEEDS
 from ecg_ramba.files import write_atomic, write_text
 from ecg_ramba.harness.outputs import SuiteResult
+from ecg_ramba.markdown import markdown_table
 from studies.lengths import BACKBONES, DIFFERENCE, PATCHES, SLOPE, TOLERANCE, contrasts, headline_tasks, scores_table
 from studies.lengths_figure import draw
 

@@ -1,11 +1,26 @@
 """Files are whole or absent, and damage is noticed."""
 
+import hashlib
 import json
+import shutil
+from itertools import pairwise
 
 import pytest
 
+from ecg_ramba import files
 from ecg_ramba.errors import UserError
-from ecg_ramba.files import MARKER, building, is_complete, read_json, write_atomic, write_json, write_text
+from ecg_ramba.files import (
+    MARKER,
+    Span,
+    building,
+    check_space,
+    is_complete,
+    mark_complete,
+    read_json,
+    write_atomic,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -84,3 +99,34 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     blocker.write_text("")
     with pytest.raises(UserError, match="cannot write"):
         write_text(blocker / "a.txt", "x")
+
+
+@pytest.mark.parametrize("damage", ["none", "first", "last", "longer", "shorter", "no spans"])
+def test_a_large_file_is_checked_span_by_span(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(files, "PIECE", 3)
+    content = bytearray(range(50))
+    ends = [0, 7, 20, 20, 50]
+    spans = [Span(b, hashlib.sha256(content[a:b]).hexdigest()) for a, b in pairwise(ends)]
+    (tmp_path / "x").write_bytes(content)
+    (tmp_path / "y").write_text("small")
+    mark_complete(tmp_path, {"x": [] if damage == "no spans" else spans})
+    match damage:
+        case "first":
+            content[0] ^= 1
+        case "last":
+            content[-1] ^= 1
+        case "longer":
+            content.append(0)
+        case "shorter":
+            content.pop()
+    (tmp_path / "x").write_bytes(content)
+    assert is_complete(tmp_path) == (damage == "none")
+
+
+def test_space_is_asked_for_before_it_is_used(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    check_space(tmp_path, free * 0.9, "things")
+    with pytest.raises(
+        UserError, match=r"things take about .* GB and .* GB free; free some space, or name another disk"
+    ):
+        check_space(tmp_path, free * 2.0, "things")

@@ -150,7 +150,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def quality_of(signal: np.ndarray, leads: tuple[str, ...]) -> Quality:
-    """What is wrong with a signal: constant leads, and the largest deviation from a lead's median.
+    """What is wrong with a signal: constant leads, the largest deviation from a lead's median, Einthoven's law.
 
     Parameters
     ----------
@@ -163,4 +163,14 @@ def quality_of(signal: np.ndarray, leads: tuple[str, ...]) -> Quality:
     # Partitioning at one index is several times faster than np.median and near enough for a figure of quality.
     middle = np.partition(signal, signal.shape[1] // 2, axis=1)[:, signal.shape[1] // 2]
     dead = tuple(name for name, flat in zip(leads, low == high, strict=True) if flat)
-    return Quality(dead_leads=dead, peak_mv=float(np.maximum(high - middle, middle - low).max()))
+    peak = float(np.maximum(high - middle, middle - low).max())
+    return Quality(dead_leads=dead, peak_mv=peak, einthoven=_einthoven(signal, middle, leads))
+
+
+def _einthoven(signal: np.ndarray, middle: np.ndarray, leads: tuple[str, ...]) -> float:
+    """How far lead II is from I + III, as a part of lead II; NaN where that cannot be said."""
+    if not {"I", "II", "III"} <= set(leads):
+        return float("nan")
+    i, ii, iii = (signal[row] - middle[row] for row in map(leads.index, ("I", "II", "III")))
+    size = float(np.sqrt(np.mean(np.square(ii), dtype=np.float64)))
+    return float(np.sqrt(np.mean(np.square(i + iii - ii), dtype=np.float64))) / size if size else float("nan")

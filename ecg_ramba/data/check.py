@@ -3,53 +3,15 @@
 import dataclasses
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
 
 from ecg_ramba.data.base import DataSet, walk
 from ecg_ramba.data.labels import PAPER27, mapping_digest
-from ecg_ramba.data.registry import datasets, locate
-from ecg_ramba.errors import RecordError
-
-CHUNK = 64
-"""Records a task of a worker process."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """What is kept of one record that loads."""
-
-    dataset: str
-    record: str
-    subject: str
-    subject_known: bool
-    publisher: str
-    publisher_id: str
-    hospital: str
-    labels: tuple[str, ...]
-    labelled: bool
-    paced: bool
-    rate: float
-    seconds: float
-    episodes: int
-    dead_leads: tuple[str, ...]
-    peak: float
-    warnings: tuple[str, ...]
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A file that cannot be used, and why."""
-
-    dataset: str
-    record: str
-    file: str
-    cause: str
+from ecg_ramba.data.reading import Checked, Found, Refused, read_folder
+from ecg_ramba.data.registry import datasets
 
 
 @dataclass(kw_only=True)
@@ -120,107 +82,31 @@ def check(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
 ) -> Report:
-    """Read every record of the data sets below a folder.
+    """Read every record of the data sets below a folder, and say what is there; see :func:`read_folder`."""
+    return load_report(read_folder(data_dir, names, progress, workers), whole=names is None)
 
-    Parameters
-    ----------
-    data_dir : Path
-        See :func:`ecg_ramba.data.registry.locate`.
-    names : sequence of str, optional
-        Data sets to check. Default: all that are there.
-    progress : callable, optional
-        Called with (files read, files in all).
-    workers : int
-        Processes to use; one reads in this process.
 
-    Raises
-    ------
-    UserError
-        When the folder or a wanted data set is not there. What is wrong with single files is in the report.
-    """
-    data_dir = Path(data_dir).expanduser()
-    places = locate(data_dir, names)
+def load_report(found: Found, whole: bool) -> Report:
+    """Counts, duplicates and refusals of what was read; with ``whole`` also the files that belong to nothing."""
     known = datasets()
-    chosen = [known[name] for name in places]
-    headers = {name: known[name].find(folder) for name, folder in places.items()}
-    found = list(_read_all([(d, headers[d.name]) for d in chosen], progress, workers))
-    checked = [item for item in found if isinstance(item, Checked)]
-    refused = [item for item in found if isinstance(item, Refused)]
+    by_name = defaultdict(list)
+    for c in found.checked:
+        by_name[c.dataset].append(c)
     reports = [
-        _summary(d, places[d.name], len(headers[d.name]), [c for c in checked if c.dataset == d.name]) for d in chosen
+        _summary(known[name], folder, len(found.headers[name]), by_name[name]) for name, folder in found.places.items()
     ]
     unclaimed, orphans = [], []
-    if names is None:
-        claimed = {path for paths in headers.values() for path in paths}
-        unclaimed, orphans = _left_over(data_dir, claimed)
+    if whole:
+        unclaimed, orphans = _left_over(found.data_dir, {path for paths in found.headers.values() for path in paths})
     return Report(
-        data_dir=str(data_dir),
+        data_dir=str(found.data_dir),
         labels_sha256=mapping_digest(),
         datasets=reports,
-        refused=refused,
-        duplicates=_groups(checked, lambda c: c.digest),
-        same_identity=_groups(checked, lambda c: (c.publisher, c.publisher_id)),
+        refused=found.refused,
+        duplicates=_groups(found.checked, lambda c: c.digest),
+        same_identity=_groups(found.checked, lambda c: (c.publisher, c.publisher_id)),
         unclaimed=unclaimed,
         orphans=orphans,
-    )
-
-
-def _read_all(
-    jobs: list[tuple[DataSet, list[Path]]], progress: Callable[[int, int], None] | None, workers: int
-) -> Iterator[Checked | Refused]:
-    """Read all headers of all data sets, in their order."""
-    total, done = sum(len(paths) for _, paths in jobs), 0
-    tasks = ((d, chunk) for d, paths in jobs for chunk in _chunks(paths))
-    if workers > 1 and total > CHUNK:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            chosen, chunks = zip(*tasks, strict=True)
-            for results in pool.map(_read_chunk, chosen, chunks):
-                yield from results
-                done += len(results)
-                if progress:
-                    progress(done, total)
-        return
-    for dataset, chunk in tasks:
-        results = _read_chunk(dataset, chunk)
-        yield from results
-        done += len(results)
-        if progress:
-            progress(done, total)
-
-
-def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
-    each = iter(paths)
-    while chunk := list(islice(each, CHUNK)):
-        yield chunk
-
-
-def _read_chunk(dataset: DataSet, headers: list[Path]) -> list[Checked | Refused]:
-    return [_read_one(dataset, header) for header in headers]
-
-
-def _read_one(dataset: DataSet, header: Path) -> Checked | Refused:
-    try:
-        record = dataset.read(header)
-    except RecordError as error:
-        return Refused(dataset=dataset.name, record=header.stem, file=error.path, cause=error.cause)
-    return Checked(
-        dataset=dataset.name,
-        record=record.record,
-        subject=record.subject,
-        subject_known=record.subject_known,
-        publisher=record.publisher,
-        publisher_id=record.publisher_id,
-        hospital=record.hospital,
-        labels=tuple(sorted(record.labels)),
-        labelled=record.labelled,
-        paced=record.paced,
-        rate=record.rate,
-        seconds=record.seconds,
-        episodes=len(record.episodes or ()),
-        dead_leads=record.quality.dead_leads,
-        peak=record.quality.peak_mv,
-        warnings=record.warnings,
-        digest=record.signal_digest,
     )
 
 

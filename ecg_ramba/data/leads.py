@@ -1,5 +1,7 @@
 """The twelve standard leads: their order, their names in real files, and the limb leads that follow from I and II."""
 
+from functools import lru_cache
+
 import numpy as np
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -11,6 +13,7 @@ PRECORDIAL = slice(6, 12)
 _CANONICAL = {name.lower(): name for name in LEADS}
 
 
+@lru_cache(maxsize=1024)
 def canonical_lead(name: str) -> str | None:
     """The standard spelling of a lead name in any case (``AVR`` -> ``aVR``); None if it is none of the twelve."""
     return _CANONICAL.get(name.strip().lower())

@@ -92,7 +92,7 @@ class PtbXlDataSet(DataSet):
     def find(self, root: Path) -> list[Path]:
         """Header files of this rate, sorted; none where the table or the folder is missing or the units differ."""
         root = Path(root)
-        if not (root / TABLE).is_file():
+        if not (root / TABLE).is_file() or not (root / self.records).is_dir():
             return []
         found = super().find(root / self.records)
         return found if found and _units_below(found) == self.units else []

@@ -25,11 +25,13 @@ class Quality:
     """What is wrong with a recording's signal, found without judging it.
 
     ``dead_leads``: leads that are constant over the whole recording. ``peak_mv``: largest absolute deviation from a
-    lead's median, in the record's units.
+    lead's median, in the record's units. ``einthoven``: RMS of I + III - II as a part of the RMS of II, each lead minus
+    its median: rounding in a sound recording, NaN where one of the three is absent or II is constant.
     """
 
     dead_leads: tuple[str, ...] = ()
     peak_mv: float = 0.0
+    einthoven: float = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)

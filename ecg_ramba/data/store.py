@@ -7,38 +7,31 @@ Layout of a store (a folder whose name holds its key)::
     valid.npy      (S,) int32           samples inside the recording; the rest is padding
     start.npy      (S,) float64         seconds from the recording's first sample
     rhythm.npy     (S, R) float64       heart-rate variability, NaN where not measurable
-    records.parquet                     one row a recording: identity, labels, episodes, quality, signal digest
-    refused.json                        files that could not be used, each with its cause
+    records.parquet                     the index: one row a recording, see data.index
     done.json                           checksums; written last
 
 Nothing in it is fitted, so nothing of one recording reaches another.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ecg_ramba.data.base import DataSet
+from ecg_ramba.data.build import ARRAYS, INDEX, SEGMENTS, STORE_VERSION, build, path_key, signal_files
+from ecg_ramba.data.index import frame_of, read_index, row_of
 from ecg_ramba.data.labels import mapping_digest
-from ecg_ramba.data.record import Episode, Record
-from ecg_ramba.errors import RecordError, UserError
+from ecg_ramba.data.record import Record
+from ecg_ramba.errors import UserError
 from ecg_ramba.features.rhythm import RHYTHM_NAMES, rhythm_features
-from ecg_ramba.files import building, is_complete, read_json, write_json
+from ecg_ramba.files import explained, is_complete
 from ecg_ramba.keys import digest
+from ecg_ramba.locks import alone
 from ecg_ramba.signal import SEGMENT, SignalConfig, preprocess
-
-STORE_VERSION = 1
-CHUNK = 16
-"""Recordings a worker prepares at a time."""
-
-IN_PROCESS = 8
-"""Up to this many chunks are prepared in this process: starting workers would take longer."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +86,7 @@ def prepare(
     config: SignalConfig = SignalConfig(),
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = warnings.warn,
 ) -> Prepared:
     """Read, filter and cut a data set, or open the store that already holds the result.
 
@@ -110,11 +104,13 @@ def prepare(
         Processes to use.
     progress : callable, optional
         Called with (recordings done, recordings in all).
+    say : callable
+        Gets a line when another process is at work on the same store, or when the store is damaged.
 
     Raises
     ------
     UserError
-        If no file can be used.
+        If no file can be used, or the store cannot be written.
     """
     headers = dataset.find(folder)
     if not headers:
@@ -123,137 +119,33 @@ def prepare(
         [STORE_VERSION, dataset.name, config, RHYTHM_NAMES, mapping_digest(), _listing(folder, headers)],
     )
     store = cache / "prepared" / f"{dataset.name}-{key[:16]}"
-    if not is_complete(store, check_bytes=False):
-        with building(store) as temporary:
-            _build(dataset, headers, temporary, config, workers, progress)
+    if is_complete(store):
+        return _open(dataset, store)
+    with explained(store):
+        store.parent.mkdir(parents=True, exist_ok=True)
+    with alone(
+        store.with_name(f".{store.name}.lock"), lambda: say(f"another process prepares {store}; waiting for it")
+    ):
+        if not is_complete(store):
+            if store.exists():
+                say(f"{store} is damaged (its checksums are not those of its files); it is made again")
+            build(dataset, folder, headers, store, config, workers, progress)
     return _open(dataset, store)
-
-
-def _path_key(config: SignalConfig) -> str:
-    """What was done to a recording: part of its content key, and the same wherever and whenever it is done."""
-    return digest([STORE_VERSION, config, RHYTHM_NAMES])[:16]
 
 
 def _listing(folder: Path, headers: Iterable[Path]) -> list[list]:
     """Name, size and modification time of the headers and of the folder's tables: cheap, and changes with content."""
-    tables = sorted(folder.glob("*.csv"))
     rows = []
-    for path in [*headers, *tables]:
+    for path in [*headers, *sorted(folder.glob("*.csv"))]:
         facts = path.stat()
-        signals = [
-            p for p in (path.with_suffix(".mat"), path.with_suffix(".dat"), path.with_suffix(".atr")) if p.exists()
-        ]
-        stats = [(p.suffix, p.stat().st_size, p.stat().st_mtime_ns) for p in signals]
-        rows.append([path.relative_to(folder).as_posix(), facts.st_size, facts.st_mtime_ns, stats])
+        beside = [(p.suffix, p.stat().st_size, p.stat().st_mtime_ns) for p in signal_files(path)]
+        rows.append([path.relative_to(folder).as_posix(), facts.st_size, facts.st_mtime_ns, beside])
     return rows
 
 
-def _prepare_chunk(dataset: DataSet, headers: list[Path], config: SignalConfig) -> list[dict]:
-    """Read and cut a few recordings (in a worker): a dict each, with arrays, or with the cause of a refusal."""
-    results = []
-    for header in headers:
-        try:
-            record = dataset.read(header)
-            cut = preprocess(record, config)
-        except RecordError as error:
-            results.append({"file": str(header), "cause": error.cause})
-            continue
-        rhythm = np.stack(
-            [rhythm_features(s, cut.leads, int(v)) for s, v in zip(cut.signal, cut.valid, strict=True)],
-        )
-        row = _row(record) | {"dropped_tail_s": float(cut.dropped_tail_s), "n_segments": len(cut.signal)}
-        leads = np.repeat(cut.leads[None], len(cut.signal), axis=0)
-        results.append({"row": row, "arrays": (cut.signal, leads, cut.valid, cut.start, rhythm)})
-    return results
-
-
-def _row(record: Record) -> dict:
-    """A recording's row in the table."""
-    episodes = None
-    if record.episodes is not None:
-        episodes = json.dumps([[e.start, e.end, e.rhythm] for e in record.episodes])
-    return {
-        "record": record.record,
-        "subject": record.subject,
-        "subject_known": record.subject_known,
-        "publisher": record.publisher,
-        "publisher_id": record.publisher_id,
-        "hospital": record.hospital,
-        "codes": list(record.codes),
-        "labels": sorted(record.labels),
-        "labelled": record.labelled,
-        "superclasses": sorted(record.superclasses),
-        "episodes": episodes,
-        "paced": record.paced,
-        "strat_fold": record.strat_fold,
-        "age": record.age,
-        "sex": record.sex,
-        "units": record.units,
-        "seconds": record.seconds,
-        "dead_leads": list(record.quality.dead_leads),
-        "warnings": list(record.warnings),
-        "signal_digest": record.signal_digest,
-    }
-
-
-def episodes_of(text: str | None) -> tuple[Episode, ...] | None:
-    """Episodes from their stored form; None where the source annotates none."""
-    if text is None:
-        return None
-    return tuple(Episode(start=a, end=b, rhythm=r) for a, b, r in json.loads(text))
-
-
-def _chunks(dataset, headers, config, workers) -> Iterator[list[dict]]:
-    parts = [headers[i : i + CHUNK] for i in range(0, len(headers), CHUNK)]
-    if workers <= 1 or len(parts) <= IN_PROCESS:
-        for part in parts:
-            yield _prepare_chunk(dataset, part, config)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending = []
-        for part in parts:
-            pending.append(pool.submit(_prepare_chunk, dataset, part, config))
-            if len(pending) > 2 * workers:
-                yield pending.pop(0).result()
-        for future in pending:
-            yield future.result()
-
-
-def _build(dataset, headers, folder: Path, config, workers: int, progress) -> None:
-    """Write a store's files into ``folder``, one chunk of recordings in memory at a time."""
-    rows, refused, small, done, count = [], [], [], 0, 0
-    with open(folder / "segments.f32", "wb") as out:
-        for results in _chunks(dataset, headers, config, workers):
-            for result in results:
-                done += 1
-                if "cause" in result:
-                    refused.append(result)
-                    continue
-                signal, *arrays = result["arrays"]
-                out.write(np.ascontiguousarray(signal, dtype="<f4").data)
-                rows.append(result["row"] | {"first_segment": count, "store_key": _path_key(config)})
-                small.append(arrays)
-                count += len(signal)
-            if progress:
-                progress(done, len(headers))
-    if not rows:
-        first = refused[0]
-        raise UserError(
-            f"no recording of {dataset.name} can be used; "
-            f"the first of {len(refused)}: {first['file']}: {first['cause']}"
-        )
-    for name, parts in zip(("leads", "valid", "start", "rhythm"), zip(*small, strict=True), strict=True):
-        np.save(folder / f"{name}.npy", np.concatenate(parts))
-    pd.DataFrame(rows).to_parquet(folder / "records.parquet", index=False)
-    write_json(folder / "refused.json", refused)
-
-
 def _open(dataset: DataSet, store: Path) -> Prepared:
-    records = pd.read_parquet(store / "records.parquet")
-    for column in ("labels", "superclasses", "codes", "dead_leads", "warnings"):
-        records[column] = [tuple(v) for v in records[column]]
-    records["episodes"] = [v if isinstance(v, str) else None for v in records["episodes"]]
-    valid = np.load(store / "valid.npy")
+    records, refused = read_index(store / INDEX)
+    leads, valid, start, rhythm = (np.load(store / f"{name}.npy") for name in ARRAYS)
     return Prepared(
         name=dataset.name,
         folder=store,
@@ -262,11 +154,11 @@ def _open(dataset: DataSet, store: Path) -> Prepared:
         annotated={h: dataset.annotated(h) for h in sorted(set(records["hospital"]))},
         records=records,
         segments=_map_segments(store, len(valid)),
-        leads=np.load(store / "leads.npy"),
+        leads=leads,
         valid=valid,
-        start=np.load(store / "start.npy"),
-        rhythm=np.load(store / "rhythm.npy"),
-        refused=read_json(store / "refused.json"),
+        start=start,
+        rhythm=rhythm,
+        refused=refused,
         digest=records_digest(records),
     )
 
@@ -280,8 +172,8 @@ def prepared_from_record(record: Record, config: SignalConfig) -> Prepared:
         If it is too short or has no usable signal.
     """
     cut = preprocess(record, config)
-    row = _row(record) | {"first_segment": 0, "n_segments": len(cut.signal), "store_key": _path_key(config)}
-    records = pd.DataFrame([row])
+    row = row_of(record) | {"first_segment": 0, "n_segments": len(cut.signal), "store_key": path_key(config)}
+    records = frame_of([row])
     return Prepared(
         name=record.source,
         folder=Path(),
@@ -300,4 +192,4 @@ def prepared_from_record(record: Record, config: SignalConfig) -> Prepared:
 
 
 def _map_segments(store: Path, count: int) -> np.ndarray:
-    return np.memmap(store / "segments.f32", dtype="<f4", mode="r", shape=(count, 12, SEGMENT))
+    return np.memmap(store / SEGMENTS, dtype="<f4", mode="r", shape=(count, 12, SEGMENT))

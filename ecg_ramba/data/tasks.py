@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ecg_ramba.data.index import episodes_of
 from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.record import Episode
-from ecg_ramba.data.store import Prepared, episodes_of
+from ecg_ramba.data.store import Prepared
 from ecg_ramba.errors import UserError
 from ecg_ramba.signal import SEGMENT
 

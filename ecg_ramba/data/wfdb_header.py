@@ -7,7 +7,9 @@ some real headers are refused there, and because a release has tens of thousands
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ecg_ramba.errors import RecordError
 
@@ -22,8 +24,7 @@ DEFAULT_GAIN = 200.0
 """ADC units per millivolt where a header states none (the format's default: uncalibrated)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal's line.
 
     ``offset`` is in bytes, ``baseline`` in ADC units, ``gain`` in ADC units per ``units``; where the header states no
@@ -72,7 +73,8 @@ class Header:
 def read_bytes(path: Path, what: str) -> bytes:
     """A file's content, or a :class:`RecordError` that says why not: absent, unreadable, empty, a Git LFS pointer."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            content = file.readall()
     except FileNotFoundError:
         raise RecordError(path, f"the {what} is missing") from None
     except OSError as error:
@@ -106,10 +108,15 @@ def _record_line(path: Path, line: str) -> tuple[int, float, int | None, list[st
     return int(words[1]), float(rate[1]), n_samples, repairs
 
 
+# The same few texts stand in all lines of all headers.
+_format = lru_cache(maxsize=1024)(_FORMAT.fullmatch)
+_gain = lru_cache(maxsize=1024)(_GAIN.fullmatch)
+
+
 def _signal_line(path: Path, line: str) -> SignalLine:
     words = line.split(maxsplit=8)
-    layout = _FORMAT.fullmatch(words[1]) if len(words) > 1 else None
-    gain = _GAIN.fullmatch(words[2]) if len(words) > 2 else None
+    layout = _format(words[1]) if len(words) > 1 else None
+    gain = _gain(words[2]) if len(words) > 2 else None
     if layout is None or gain is None or len(words) < 9:
         raise RecordError(path, f"unreadable signal line '{line[:60]}'")
     if "/" in words[0] or "\\" in words[0]:

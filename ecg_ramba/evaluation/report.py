@@ -28,7 +28,6 @@ from ecg_ramba.evaluation.tables import (
     class_table,
     departures,
     duration,
-    markdown_table,
     other_estimates,
     reasons,
     run_title,
@@ -39,6 +38,7 @@ from ecg_ramba.evaluation.tables import (
 )
 from ecg_ramba.evaluation.terminal import print_summary
 from ecg_ramba.files import read_json, write_atomic, write_json, write_text
+from ecg_ramba.markdown import markdown_table
 
 __all__ = ["mlflow_metrics", "print_summary", "stored_settings", "write_report"]
 

@@ -193,6 +193,11 @@ class MorphologyTransform:
         )
 
     @property
+    def dtype(self) -> np.dtype:
+        """Of tokens: float16, since they are many and scaled to unit variance; the release's are float32, as there."""
+        return np.dtype(np.float32 if isinstance(self.rocket, RandomKernels) else np.float16)
+
+    @property
     def note(self) -> str:
         """What was made smaller than asked for, in words; empty if nothing was."""
         got = sum(self.components)
@@ -201,7 +206,7 @@ class MorphologyTransform:
         return f"{got} principal components, not {self.asked}, from {self.n_records} training records"
 
     def transform(self, windows: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Tokens of windows.
+        """Principal components of windows, or centred features.
 
         Parameters
         ----------
@@ -212,25 +217,28 @@ class MorphologyTransform:
 
         Returns
         -------
-        (N, groups, max(components)) float32 array
-            Zero beyond a group's components. A window's values do not depend on the others.
+        (N, sum(components)) array of :attr:`dtype`
+            One group's components after the other's; :func:`as_tokens` makes tokens of them. In float16 rounded to
+            2**-11 of each value and limited to 65,504. A window's values do not depend on the others.
         """
-        out = np.zeros((len(windows), len(self.groups), max(self.components)), dtype=np.float32)
+        out = np.empty((len(windows), sum(self.components)), dtype=self.dtype)
         for start, batch in _batches(len(windows)):
             part = np.asarray(windows[batch], dtype=np.float32)
             out[start : start + len(part)] = self.project(self.rocket.transform(part, threads))
         return out
 
     def project(self, features: np.ndarray) -> np.ndarray:
-        """Tokens (n, groups, max(components)) float32 of at most 64 windows from their features (n, F)."""
-        out = np.zeros((len(features), len(self.groups), max(self.components)), dtype=np.float32)
+        """Components (n, sum(components)) of at most 64 windows from their features (n, F); as :meth:`transform`."""
+        out = np.empty((len(features), sum(self.components)), dtype=self.dtype)
+        largest = float(np.finfo(self.dtype).max)
         rows = np.zeros((BATCH, self.rocket.features))
         rows[: len(features)] = features - self.centre
+        done, whole = 0, not self.basis.size
         with one_blas_thread():
-            for g, (group, k) in enumerate(zip(self.groups, self.components, strict=True)):
-                whole = not self.basis.size
-                tokens = rows[:, group] if whole else rows[:, group] @ self.basis[group, :k].astype(np.float64)
-                out[:, g, :k] = tokens[: len(features)]
+            for group, k in zip(self.groups, self.components, strict=True):
+                found = rows[:, group] if whole else rows[:, group] @ self.basis[group, :k].astype(np.float64)
+                out[:, done : done + k] = np.clip(found[: len(features)], -largest, largest)
+                done += k
         return out
 
     def state(self) -> dict[str, np.ndarray]:
@@ -279,6 +287,15 @@ class MorphologyTransform:
     def digest(self) -> str:
         """SHA-256 of everything fitted: the key of whatever is computed with it."""
         return state_digest(self.state())
+
+
+def as_tokens(columns: np.ndarray, components: tuple[int, ...]) -> np.ndarray:
+    """One token for each group, (n, groups, max(components)) float32, from columns (n, sum(components)); zero beyond a
+    group's components."""
+    place = np.flatnonzero(np.arange(max(components)) < np.array(components)[:, None])
+    out = np.zeros((len(columns), len(components) * max(components)), dtype=np.float32)
+    out[:, place] = columns
+    return out.reshape(len(columns), len(components), max(components))
 
 
 def _generator(n: int, seed: int) -> np.random.Generator:

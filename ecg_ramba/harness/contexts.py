@@ -53,7 +53,7 @@ def load_named(
     prepared = []
     for name in names:
         with progress.stage(f"prepare {name}", unit="recordings") as report:
-            prepared.append(prepare(known[name], folders[name], cache, signal, workers, report))
+            prepared.append(prepare(known[name], folders[name], cache, signal, workers, report, progress.say))
         if refused := prepared[-1].refused:
             first = f"{refused[0]['file']}: {refused[0]['cause']}"
             progress.say(f"{name}: {len(refused)} recordings refused and left out, the first: {first}")

@@ -57,7 +57,7 @@ def embedding_array(
         check_alone(embedder, view, limb, device, out)
         return out
     folder = embedding_folder(data, table, embedder, limb, cache, device)
-    if not is_complete(folder, check_bytes=False):
+    if not is_complete(folder):
         with building(folder) as temporary:
             at, out = 0, None
             for part in parts:
@@ -130,7 +130,7 @@ def embed_all(context: "Context", cells: Sequence["Cell"], workers: int, progres
         for place, limb in places:
             job = EmbeddingJob(embedder, place, limb)
             folder = embedding_folder(*_data(context, job), embedder, limb, context.cache, context.suite.device)
-            if not is_complete(folder, check_bytes=False):
+            if not is_complete(folder):
                 jobs.append(job)
                 of.append(variant)
     failures: dict[str, str] = {}

@@ -4,9 +4,6 @@ Results do not depend on the number of workers: every job runs on one thread, wh
 """
 
 import os
-import signal
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -16,6 +13,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from ecg_ramba.errors import UserError
+from ecg_ramba.processes import begin_worker
 from ecg_ramba.threads import use_workqueue
 
 _shared: Any = None
@@ -51,17 +49,8 @@ def _start(shared: Any) -> None:
     """Set up a worker: one thread, and what all jobs share."""
     global _shared
     _shared = shared
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    begin_worker()
     use_one_thread()
-
-
-def _die_with(parent: int) -> None:
-    """End this worker soon after its parent was killed, so that no orphan goes on."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _attempt(function: Callable[[Any, Any], Any], shared: Any, index: int, job: Any) -> Outcome:

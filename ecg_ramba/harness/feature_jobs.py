@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.errors import UserError
+from ecg_ramba.files import check_space, explained, is_complete
 from ecg_ramba.harness.cells import Cell, Context, view_key
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.executor import run_jobs
-from ecg_ramba.harness.features import fit_morphology, morphology_tokens, random_features
+from ecg_ramba.harness.feature_cost import LARGE, FeatureCost, fold_cost, in_words, seconds_a_window
+from ecg_ramba.harness.features import fit_morphology, morphology_columns, random_features, transform_folder
 from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.variants import REFERENCE
@@ -35,19 +37,20 @@ def kernel_job(context: Context, job: tuple[Cell, int, bool]) -> None:
     random_features(*kernel_inputs(context, context.suite)[place], limb, context.cache)
 
 
-def feature_job(context: Context, cell: Cell) -> float:
-    """Fit the morphology transform of a cell's fold and compute its tokens everywhere (in a worker); seconds taken."""
+def feature_job(context: Context, job: tuple[Cell, int]) -> float:
+    """Fit a cell's morphology transform on its fold, compute its components everywhere (in a worker, by so many
+    threads, which the result does not depend on); seconds taken."""
     began = time.perf_counter()
+    cell, threads = job
     context = context.of(cell)
     suite, fold = context.suite, cell.fold
     source, *targets = kernel_inputs(context, suite)
-    transform = fit_morphology(
-        *source, context.folds[fold - 1], suite.features, suite.base_seed, suite.budget.lead_dropout, context.cache
-    )
+    asked = (context.folds[fold - 1], suite.features, suite.base_seed, suite.budget.lead_dropout)
+    transform = fit_morphology(*source, *asked, context.cache, threads)
     for limb in (False, True):
-        morphology_tokens(*source, transform, limb, context.cache)
+        morphology_columns(*source, transform, limb, context.cache, threads)
     for target in targets:
-        morphology_tokens(*target, transform, False, context.cache)
+        morphology_columns(*target, transform, False, context.cache, threads)
     return time.perf_counter() - began
 
 
@@ -71,10 +74,36 @@ def compute_features(context: Context, cells: Sequence[Cell], workers: int, prog
             if suite.features.kernels == "random":
                 unfitted.setdefault(view_key(suite), cell)
     groups = list(wanted.values())
+    _say_cost(context, [group[0] for group in groups], workers, progress)
     places = [(0, True), *((place, False) for place in range(1 + len(context.targets)))]
     parts = [(cell, *place) for cell in unfitted.values() for place in places]
     _run("random kernels", "data sets", kernel_job, parts, [[job[0]] for job in parts], context, workers, progress)
-    _run("features", "folds", feature_job, [group[0] for group in groups], groups, context, workers, progress)
+    threads = max(1, workers // max(1, len(groups)))
+    jobs = [(group[0], threads) for group in groups]
+    _run("features", "folds", feature_job, jobs, groups, context, workers, progress)
+
+
+def _say_cost(context: Context, cells: Sequence[Cell], workers: int, progress: Progress) -> None:
+    """Say what large features will cost, and refuse what the disk cannot hold, before anything is computed."""
+    cost, first = FeatureCost(0, 0, 0), None
+    for cell in cells:
+        view = context.of(cell)
+        suite, fold = view.suite, view.folds[cell.fold - 1]
+        (source, table), *targets = kernel_inputs(view, suite)
+        place = transform_folder(table, fold, suite.features, suite.base_seed, suite.budget.lead_dropout, context.cache)
+        if is_complete(place):
+            continue  # fitted already: most likely its components are there as well
+        train, sizes = len(table.of_records(fold.train)), [len(t) for _, t in targets]
+        cost += fold_cost(suite.features, train, len(fold.train), len(table), sizes)
+        if first is None and suite.features.kernels == "minirocket":
+            first = (source, table, suite.features)
+    if not cost.transformed:
+        return
+    with explained(context.cache):
+        context.cache.mkdir(parents=True, exist_ok=True)
+    check_space(context.cache, cost.bytes, "features")
+    if first and cost.transformed >= LARGE:
+        progress.say(in_words(cost, seconds_a_window(*first), workers))
 
 
 def _run(stage: str, unit: str, function, jobs: list, groups: list, context, workers: int, progress: Progress) -> None:

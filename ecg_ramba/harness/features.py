@@ -1,4 +1,4 @@
-"""A fold's features: transforms fitted on its training part alone; tokens cached by data and transform digest."""
+"""A fold's features: transforms fitted on its training part alone; components cached by data and transform digest."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -16,11 +16,11 @@ from ecg_ramba.files import building, is_complete
 from ecg_ramba.harness.config import InputConfig
 from ecg_ramba.harness.folds import Fold
 from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
-from ecg_ramba.harness.placebo import noise_tokens, other_subjects
+from ecg_ramba.harness.placebo import other_subjects
 from ecg_ramba.keys import digest, seed_for
 from ecg_ramba.signal import SEGMENT, WindowView, without_precordial
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 HEART_RATE = RHYTHM_NAMES.index("mean_hr")
 BATCH = 256
 """Windows whose 9,996 features are in memory at a time."""
@@ -34,11 +34,11 @@ def fit_morphology(
     base_seed: int,
     lead_dropout: float,
     cache: Path,
+    threads: int = 1,
 ) -> MorphologyTransform:
     """Kernels and components of a fold's training windows, V1-V6 dropped at random as in training; cached."""
     table = _as_read(source, table, config)
-    asked = [fold.signals, config, base_seed, fold.number, lead_dropout, table.samples]
-    folder = cache / "transforms" / digest(["morphology", FEATURE_VERSION, *asked])[:24]
+    folder = transform_folder(table, fold, config, base_seed, lead_dropout, cache)
     if not is_complete(folder):
         rows, n_records = table.of_records(fold.train), len(fold.train)
         seed = seed_for(base_seed, fold.number, "minirocket")
@@ -48,11 +48,19 @@ def fit_morphology(
             fitted = MorphologyTransform.fit_features(RandomKernels(), whole, limb, n_records, seed, config)
         else:
             view = WindowView(source.segments, table.at[rows], table.start[rows], table.samples)
-            fitted = MorphologyTransform.fit(view, n_records, seed, config)
+            fitted = MorphologyTransform.fit(view, n_records, seed, config, threads)
         with building(folder) as temporary:
             np.savez(temporary / "state.npz", **fitted.state())
     with np.load(folder / "state.npz", allow_pickle=False) as state:
         return MorphologyTransform.from_state(dict(state))
+
+
+def transform_folder(
+    table: WindowTable, fold: Fold, config: FeatureConfig, base_seed: int, lead_dropout: float, cache: Path
+) -> Path:
+    """Where the cache keeps what :func:`fit_morphology` fits."""
+    asked = [fold.signals, config, base_seed, fold.number, lead_dropout, table.samples]
+    return cache / "transforms" / digest(["morphology", FEATURE_VERSION, *asked])[:24]
 
 
 def _as_read(data: Prepared, table: WindowTable, config: FeatureConfig) -> WindowTable:
@@ -92,34 +100,42 @@ def rhythm_figures(data: Prepared, inputs: InputConfig, cache: Path | None) -> n
     return np.load(folder / "slots.npy")
 
 
-def morphology_tokens(
-    data: Prepared, table: WindowTable, transform: MorphologyTransform, limb: bool, cache: Path | None
+def morphology_columns(
+    data: Prepared,
+    table: WindowTable,
+    transform: MorphologyTransform,
+    limb: bool,
+    cache: Path | None,
+    threads: int = 1,
 ) -> np.ndarray:
-    """Tokens (windows, groups, components) float32 of all windows of a data set; with ``limb`` V1-V6 are zero first.
+    """Components (windows, sum(components)) of all windows of a data set; with ``limb`` V1-V6 are zero first.
 
-    Computed a batch at a time; memory-mapped from the cache where there is one.
+    Computed a batch at a time; memory-mapped from the cache where there is one. Of the transform's dtype.
     """
-    shape = (len(table), len(transform.components), max(transform.components))
+    shape = (len(table), sum(transform.components))
     asked = [transform.digest, data.digest, limb, table.samples]
-    return _stored("tokens", asked, shape, lambda: _token_batches(data, table, transform, limb, cache), cache)
+    batches = lambda: _column_batches(data, table, transform, limb, cache, threads)  # noqa: E731
+    return _stored("components", asked, shape, transform.dtype, batches, cache)
 
 
 def random_features(data: Prepared, table: WindowTable, limb: bool, cache: Path | None) -> np.ndarray:
-    """Features (segments, 20000) float32 of the release's kernels: the same for all folds; see morphology_tokens."""
+    """Features (segments, 20000) float32 of the release's kernels: the same for all folds; see morphology_columns."""
     rocket = RandomKernels()
     asked = ["random", data.digest, limb, table.samples]
     batches = lambda: (rocket.transform(signal) for signal in _signal_batches(data, table, limb))  # noqa: E731
-    return _stored("features", asked, (len(table), rocket.features), batches, cache)
+    return _stored("features", asked, (len(table), rocket.features), np.dtype(np.float32), batches, cache)
 
 
-def _stored(kind: str, asked: list, shape: tuple[int, ...], batches: Callable, cache: Path | None) -> np.ndarray:
-    """Rows float32 that come in batches, memory-mapped from the cache; in memory without one."""
+def _stored(
+    kind: str, asked: list, shape: tuple[int, ...], dtype: np.dtype, batches: Callable, cache: Path | None
+) -> np.ndarray:
+    """Rows that come in batches, memory-mapped from the cache; in memory without one."""
     if cache is None:
         return np.concatenate(list(batches()))
     folder = cache / kind / digest([FEATURE_VERSION, *asked])[:24]
-    if not is_complete(folder, check_bytes=False):
+    if not is_complete(folder):
         with building(folder) as temporary:
-            out = np.lib.format.open_memmap(temporary / "rows.npy", mode="w+", dtype="<f4", shape=shape)
+            out = np.lib.format.open_memmap(temporary / "rows.npy", mode="w+", dtype=dtype, shape=shape)
             at = 0
             for part in batches():
                 out[at : at + len(part)] = part
@@ -136,14 +152,14 @@ def _signal_batches(data: Prepared, table: WindowTable, limb: bool) -> Iterator[
         yield without_precordial(signal) if limb else signal
 
 
-def _token_batches(data, table, transform, limb, cache) -> Iterator[np.ndarray]:
+def _column_batches(data, table, transform, limb, cache, threads) -> Iterator[np.ndarray]:
     if isinstance(transform.rocket, RandomKernels):
         features = random_features(data, table, limb, cache)
         for i in range(0, len(features), PROJECTED):
             yield transform.project(features[i : i + PROJECTED])
         return
     for signal in _signal_batches(data, table, limb):
-        yield transform.transform(signal)
+        yield transform.transform(signal, threads)
 
 
 def window_source(
@@ -163,7 +179,7 @@ def window_source(
     """
     fields = {}
     if "morphology" in streams:
-        read = table
+        read, fields["components"] = table, morphology.components
         if inputs.morphology == "own" and morphology.rocket.samples != table.samples:
             read = window_table(data, morphology.rocket.samples)
             fields["morphology_row"] = read.of_segments(table.at)
@@ -171,9 +187,9 @@ def window_source(
         for limb, name in enumerate(names):
             if inputs.morphology == "noise":
                 rng = np.random.default_rng(seed_for("placebo", name, data.name))
-                fields[name] = _noise(len(table), rows, morphology.components, rng)
+                fields[name] = _noise(len(table), rows, sum(morphology.components), rng)
             else:
-                fields[name] = morphology_tokens(data, read, morphology, bool(limb), cache)
+                fields[name] = morphology_columns(data, read, morphology, bool(limb), cache)
     if "rhythm" in streams:
         raw = rhythm_figures(data, inputs, cache)
         if inputs.rhythm == "others":
@@ -184,10 +200,13 @@ def window_source(
     return WindowSource(data, table, rows, streams, **fields)
 
 
-def _noise(windows: int, rows: np.ndarray, components: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Noise for these windows of a data set; zero elsewhere."""
-    out = np.zeros((windows, len(components), max(components)), dtype=np.float32)
-    out[rows] = noise_tokens(len(rows), components, rng)
+def _noise(windows: int, rows: np.ndarray, columns: int, rng: np.random.Generator) -> np.ndarray:
+    """Standard normal columns (windows, columns) float32 for these windows of a data set; zero elsewhere.
+
+    Principal components have mean 0, variance 1 and no correlation over the training windows: so has this.
+    """
+    out = np.zeros((windows, columns), dtype=np.float32)
+    out[rows] = rng.standard_normal((len(rows), columns), dtype=np.float32)
     return out
 
 

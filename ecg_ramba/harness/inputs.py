@@ -9,6 +9,7 @@ import numpy as np
 
 from ecg_ramba.data.leads import PRECORDIAL
 from ecg_ramba.data.store import Prepared
+from ecg_ramba.features.transform import as_tokens
 from ecg_ramba.models import Batch, Windows
 from ecg_ramba.signal import SEGMENT, WINDOW, WindowView, window_starts
 
@@ -69,7 +70,8 @@ def window_table(data: Prepared, samples: int = WINDOW) -> WindowTable:
 class WindowSource:
     """Windows of one data set with the features of one fold; streams that are not needed stay None.
 
-    ``morphology`` and ``morphology_limb`` are (all windows, groups, components), with all leads and without V1-V6;
+    ``morphology`` and ``morphology_limb`` are (all windows, sum(components)), with all leads and without V1-V6, where
+    ``components`` are those of each dilation group;
     ``rhythm`` and ``rhythm_valid`` are (segments, R), by row of the store; ``embedding`` and ``embedding_limb`` are
     (all windows, D); ``rows`` selects windows of ``table``.
     ``morphology_row``: for each window its row of the morphology arrays, where windows share one; None: its own number.
@@ -84,6 +86,7 @@ class WindowSource:
     rhythm: np.ndarray | None = None
     rhythm_valid: np.ndarray | None = None
     morphology_row: np.ndarray | None = None
+    components: tuple[int, ...] = ()
     embedding: np.ndarray | None = None
     embedding_limb: np.ndarray | None = None
 
@@ -105,7 +108,8 @@ class WindowSource:
             fields["valid"] = np.arange(self.table.samples) < inside[:, None]
         if "morphology" in self.streams:
             of = rows if self.morphology_row is None else self.morphology_row[rows]
-            fields["morphology"] = _gathered(self.morphology, self.morphology_limb, of, limb)
+            columns = _gathered(self.morphology, self.morphology_limb, of, limb)
+            fields["morphology"] = as_tokens(columns, self.components)
         if "rhythm" in self.streams:
             fields["rhythm"], fields["rhythm_valid"] = self.rhythm[at], self.rhythm_valid[at]
         if "embedding" in self.streams:

@@ -44,14 +44,3 @@ def other_subjects(subject: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     out = np.empty(len(code), dtype=np.int64)
     out[order] = np.roll(order, counts.max())
     return out
-
-
-def noise_tokens(windows: int, components: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal tokens (windows, groups, max(components)) float32, zero beyond a group's components.
-
-    Principal components have mean 0, variance 1 and no correlation over the training windows: so has this.
-    """
-    out = rng.standard_normal((windows, len(components), max(components)), dtype=np.float32)
-    for group, size in enumerate(components):
-        out[:, group, size:] = 0
-    return out

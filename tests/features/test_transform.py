@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from ecg_ramba.errors import CheckpointError
 from ecg_ramba.features.standardise import CLIP, RhythmTransform
-from ecg_ramba.features.transform import BATCH, FeatureConfig, MorphologyTransform
+from ecg_ramba.features.transform import BATCH, FeatureConfig, MorphologyTransform, as_tokens
 from ecg_ramba.keys import array_digest
 from ecg_ramba.signal import WindowView, without_precordial
 
@@ -29,7 +29,10 @@ def fitted(windows):
 
 
 def test_shapes_components_and_note(windows, fitted):
-    tokens = fitted.transform(windows)
+    columns = fitted.transform(windows)
+    assert columns.shape == (len(windows), 20)
+    assert columns.dtype == np.float16
+    tokens = as_tokens(columns, fitted.components)
     assert tokens.shape == (len(windows), len(fitted.components), max(fitted.components))
     assert tokens.dtype == np.float32
     assert sum(fitted.components) == 80 // 4
@@ -37,6 +40,7 @@ def test_shapes_components_and_note(windows, fitted):
     for g, k in enumerate(fitted.components):
         assert not tokens[:, g, k:].any()
         assert tokens[:, g, :k].any(axis=0).all()
+        np.testing.assert_array_equal(tokens[:, g, :k], columns[:, sum(fitted.components[:g]) :][:, :k])
     everything = MorphologyTransform.fit(windows, 240, 4, SMALL)
     assert sum(everything.components) == 60
     assert everything.note == ""
@@ -45,11 +49,19 @@ def test_shapes_components_and_note(windows, fitted):
 def test_equals_sklearns_pca_of_the_rockets_features(windows):
     ours = MorphologyTransform.fit(windows, 80, 4, dataclasses.replace(SMALL, drop_precordial=0.0))
     features = ours.rocket.transform(windows).astype(float)
-    tokens = ours.transform(windows)
+    tokens = as_tokens(ours.transform(windows), ours.components)
     for g, (group, k) in enumerate(zip(ours.groups, ours.components, strict=True)):
         theirs = PCA(k, whiten=True, svd_solver="full").fit_transform(features[:, group])
         theirs *= np.sqrt(len(windows) / (len(windows) - 1))
-        np.testing.assert_allclose(np.abs(tokens[:, g, :k]), np.abs(theirs), atol=1e-3)
+        # columns are kept in 16 bits: within 2**-11 of a value
+        np.testing.assert_allclose(np.abs(tokens[:, g, :k]), np.abs(theirs), atol=1e-3, rtol=2**-11)
+
+
+def test_what_16_bits_cannot_hold_is_limited(windows, fitted):
+    far = dataclasses.replace(fitted, basis=fitted.basis * np.float32(1e8))
+    columns = far.transform(windows)
+    assert np.isfinite(columns).all()
+    assert np.abs(columns).max() == np.finfo(np.float16).max
 
 
 def test_training_windows_are_seen_without_precordial_leads_half_the_time(windows):
@@ -117,7 +129,8 @@ def test_windows_are_read_in_batches_and_never_written(windows):
 def test_a_single_group_is_selectable(windows):
     one = MorphologyTransform.fit(windows, 80, 4, dataclasses.replace(SMALL, num_kernels=168, grouping="single"))
     assert one.components == (20,)
-    assert one.transform(windows[:3]).shape == (3, 1, 20)
+    assert one.transform(windows[:3]).shape == (3, 20)
+    assert as_tokens(one.transform(windows[:3]), one.components).shape == (3, 1, 20)
 
 
 def test_few_records_leave_one_component_a_group(windows):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,12 @@ from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import InputConfig, Variant
 from ecg_ramba.harness.features import window_source
 from ecg_ramba.harness.inputs import window_table
-from ecg_ramba.harness.placebo import noise_tokens, other_subjects
+from ecg_ramba.harness.placebo import other_subjects
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
+
+NOISE = InputConfig(morphology="noise")
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(0, 99))
@@ -37,13 +40,19 @@ def test_nobody_is_given_their_own(subjects, seed):
         assert sorted(taken) == list(range(len(subject))), "a permutation"
 
 
-def test_noise_has_the_moments_of_principal_components():
-    tokens = noise_tokens(4000, (2, 3), np.random.default_rng(0))
-    assert tokens.shape == (4000, 2, 3)
+def test_noise_has_the_moments_of_principal_components(prepared_toy):
+    data = prepared_toy([set()] * 400)
+    table = window_table(data)
+    fitted = SimpleNamespace(components=(2, 3))
+    rows = table.of_records(np.arange(1, 400))
+    made = window_source(data, table, rows, frozenset({"morphology"}), fitted, None, None, NOISE)
+    tokens = made.windows(np.arange(len(rows)), np.zeros(len(rows), bool)).morphology
+    assert tokens.shape == (len(rows), 2, 3)
     assert not tokens[:, 0, 2:].any()
     used = np.concatenate([tokens[:, 0, :2], tokens[:, 1]], axis=1)
     assert np.abs(used.mean(0)).max() < 0.07
     assert np.abs(np.cov(used.T) - np.eye(5)).max() < 0.1
+    assert not made.morphology[:3].any()
 
 
 @pytest.mark.parametrize("part", [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9]])

@@ -7,19 +7,21 @@ from ecg_ramba.data import chapman, cpsc2021, ludb, ptbxl, snomed
 from ecg_ramba.data.base import DataSet
 from ecg_ramba.data.physionet.published import CITATION, PHYSIONET, SUMS, Published, parse_sums, published
 from ecg_ramba.data.physionet.sample import by_record, choose
-from ecg_ramba.data.physionet.state import alone
 from ecg_ramba.data.physionet.transfer import Outcome, Transfer, some
 from ecg_ramba.data.physionet.web import PATIENT, Client, Patience
 from ecg_ramba.data.physionet.web_connection import web_address
 from ecg_ramba.data.physionet.web_errors import ADVICE, Missing, Unavailable
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import check_writable, write_text
+from ecg_ramba.locks import alone
 
 MOST_CONNECTIONS = 8
 """More would be rude to a public server."""
 
 HEADERS = ".download-headers"
 """Below the data set's folder: headers that were read to choose a sample. Hidden, so that no reader takes them."""
+
+LOCK = ".download.lock"
 
 LARGEST_LIST = 1 << 28
 """Bytes; the challenge's list, the longest, has some 20 MB."""
@@ -80,7 +82,8 @@ def download(
     terms = f"{known.title}\nFrom {base}{source.below}\nLicence: {known.licence}\nTo cite: {known.citation}"
     progress.say(terms)
     client = Client(patience, progress.say)
-    with alone(folder, progress.say), contextlib.closing(client):
+    at_work = f"another download is at work in {folder}; waiting for it to end"
+    with alone(folder / LOCK, lambda: progress.say(at_work)), contextlib.closing(client):
         write_text(folder / CITATION, terms + "\n")
         listed = _listed(client, base, source)
         write_text(folder / SUMS, "".join(f"{sha256}  {path}\n" for path, sha256 in listed.items()))

@@ -1,23 +1,14 @@
-"""What a download remembers between runs: files whose checksum was right, and that one process at a time works."""
+"""What a download remembers between runs: files whose checksum was right."""
 
-import contextlib
-import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from ecg_ramba.errors import UserError
-from ecg_ramba.files import explained, write_text
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, two downloads into one folder are the user's to keep apart
-    fcntl = None
+from ecg_ramba.files import write_text
 
 STATE = ".download.json"
-LOCK = ".download.lock"
 SAVE_S = 30.0
 """Seconds between two savings."""
 
@@ -79,31 +70,3 @@ class Verified:
         except OSError:
             return None
         return [sha256, stat.st_size, stat.st_mtime_ns]
-
-
-@contextlib.contextmanager
-def alone(folder: Path, say: Callable[[str], None], every_s: float = 0.5) -> Iterator[None]:
-    """Let one process at a time work in a folder; a second one waits for the first. A killed one holds nothing."""
-    with explained(folder / LOCK):
-        (folder / LOCK).touch()
-    with open(folder / LOCK, "ab") as file:
-        waiting = False
-        while fcntl and not _locked(file):
-            if not waiting:
-                say(f"another download is at work in {folder}; waiting for it to end")
-            waiting = True
-            time.sleep(every_s)
-        yield
-
-
-def _locked(file) -> bool:
-    """Take the lock if nobody has it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            return True  # a file system without locks; refusing to work on it would help nobody
-        raise UserError(f"cannot lock {file.name}: {error.strerror}; choose another place") from error
-    return True

@@ -22,13 +22,14 @@ from rich.console import Console
 from ecg_ramba import cli
 from ecg_ramba.data.check import check
 from ecg_ramba.data.physionet import fetch, state, transfer, web
-from ecg_ramba.data.physionet.download import download, reader
+from ecg_ramba.data.physionet.download import LOCK, download, reader
 from ecg_ramba.data.physionet.published import PUBLISHED, parse_sums
 from ecg_ramba.data.physionet.web import Patience
 from ecg_ramba.data.physionet.web_connection import new_connection, web_address
 from ecg_ramba.data.registry import dataset
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.progress import Progress
+from ecg_ramba.locks import alone
 from tests.data.physionet.mirror import QUICK, Mirror, cut, get, hang, other, slow, status, tree
 
 GEORGIA = "challenge-2021/1.0.3"
@@ -410,7 +411,7 @@ def test_a_second_download_waits_for_the_first(site, tmp_path, georgia):
     def second():
         said.append(download("georgia", tmp_path, mirror=site.url, progress=Progress(console), patience=QUICK))
 
-    with state.alone(folder, print):
+    with alone(folder / LOCK, print):
         thread = threading.Thread(target=second)
         thread.start()
         wait_for(lambda: "waiting for it to end" in console.file.getvalue())

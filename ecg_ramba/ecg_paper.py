@@ -1,0 +1,78 @@
+"""A recording on ECG paper: 25 mm a second, 10 mm a millivolt, three rows of four leads and a rhythm strip below."""
+
+import numpy as np
+
+from ecg_ramba.data.record import Record
+
+GRID = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+"""Rows of leads, a quarter of the strip each, one after the other in time."""
+
+SECONDS = 10.0
+ROW_MM = 30.0
+"""Distance between two rows."""
+
+_MM_S, _MM_MV = 25.0, 10.0
+_THIN, _THICK, _INK = "#f4c6c6", "#e29a9a", "#1a1a1a"
+_MARGIN = 8.0
+
+
+def draw(record: Record, path_or_file, title: str = "", start: float = 0.0) -> None:
+    """Draw ten seconds as a PNG to scale: printed at its own size, a large square is 5 mm, 0.2 s and 0.5 mV.
+
+    Parameters
+    ----------
+    record : Record
+        In millivolts, or in standard deviations, which the page then says. Leads that are absent stay empty; a lead
+        that leaves its row is cut there and marked with an arrow.
+    path_or_file : path or binary file
+        Where to write.
+    title : str
+        A line above.
+    start : float
+        Seconds from the first sample.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [*GRID, ("II",)]
+    width, height = SECONDS * _MM_S + 2 * _MARGIN, len(rows) * ROW_MM + 2 * _MARGIN
+    figure = Figure(figsize=(width / 25.4, height / 25.4), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(-_MARGIN, width - _MARGIN)
+    axes.set_ylim(-height + _MARGIN, _MARGIN)
+    axes.axis("off")
+    _paper(axes, SECONDS * _MM_S, len(rows) * ROW_MM)
+    units = "10 mm/mV" if record.units == "mV" else f"10 mm/{record.units}, standardised by somebody else"
+    axes.text(0, 2.5, title, fontsize=8, color=_INK)
+    axes.text(SECONDS * _MM_S, 2.5, f"25 mm/s, {units}", fontsize=8, color=_INK, ha="right")
+    for number, names in enumerate(rows):
+        zero = -(number + 0.5) * ROW_MM
+        share = SECONDS / len(names)
+        for place, name in enumerate(names):
+            begin = place * share
+            axes.text(begin * _MM_S + 1, zero + ROW_MM / 2 - 4, name, fontsize=8, color=_INK)
+            if name in record.leads:
+                _trace(axes, record, name, start + begin, share, begin * _MM_S, zero)
+    figure.savefig(path_or_file, format="png", metadata={"Software": None})
+
+
+def _paper(axes, width: float, height: float) -> None:
+    for step, color, thickness in ((1.0, _THIN, 0.3), (5.0, _THICK, 0.6)):
+        axes.vlines(np.arange(0, width + step / 2, step), -height, 0, color=color, linewidth=thickness)
+        axes.hlines(-np.arange(0, height + step / 2, step), 0, width, color=color, linewidth=thickness)
+
+
+def _trace(axes, record: Record, name: str, begin: float, seconds: float, left: float, zero: float) -> None:
+    """A lead's stretch, around its median; cut at the row's borders, with an arrow where it leaves them."""
+    lead = record.signal[record.leads.index(name)]
+    first, last = round(begin * record.rate), round((begin + seconds) * record.rate)
+    part = (lead[first:last] - np.median(lead)) * _MM_MV
+    if not len(part):
+        return
+    x = left + np.arange(len(part)) / record.rate * _MM_S
+    half = ROW_MM / 2
+    axes.plot(x, zero + np.clip(part, -half, half), color=_INK, linewidth=0.6)
+    for outside, edge, marker in ((part > half, half, "^"), (part < -half, -half, "v")):
+        if outside.any():
+            axes.plot([x[outside.argmax()]], [zero + edge], marker, color=_INK, markersize=3)
