@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.timings import curves, overtakes, ratio, read_timings
+from bench.timings import curves, overtakes, ratio, read_others, read_timings
 from ecg_ramba.files import write_atomic, write_text
+from ecg_ramba.markdown import markdown_table
 
 PARTS = {
     "core": "the scan alone, and attention alone",
@@ -28,7 +29,8 @@ def write_report(paths: Sequence[Path], out: Path) -> list[Path]:
     """
     table, machines = read_timings(paths)
     figures = [figure(table, batch, dtype, out) for batch, dtype in _settings(table)]
-    text = "\n".join([*_head(machines), *_ratios(table), *_crossovers(table), *_tables(table, figures)])
+    parts = [_head(machines), _ratios(table), _crossovers(table), _others(paths), _tables(table, figures)]
+    text = "\n".join(line for part in parts for line in part)
     write_text(out / "report.md", text + "\n")
     return [out / "report.md", *figures]
 
@@ -53,7 +55,7 @@ def _head(machines: list[dict]) -> list[str]:
 
 
 def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(r) + " |" for r in (header, ["---"] * len(header), *rows)]
+    return markdown_table(header, rows).splitlines()
 
 
 def _ratios(table: pd.DataFrame) -> list[str]:
@@ -100,6 +102,12 @@ def _crossovers(table: pd.DataFrame) -> list[str]:
     shortest, longest = int(table["length"].min()), int(table["length"].max())
     note = f'Interpolated between measured lengths; "never": not up to {longest}; "always": from {shortest} on.'
     return ["## From which length on", "", *_rows(head, rows), "", note, ""] if rows else []
+
+
+def _others(paths: Sequence[Path]) -> list[str]:
+    rows = read_others(paths)
+    head = ["group", "case", "ms", "ms a window or recording"]
+    return ["## Whole models and features", "", *_rows(head, rows), ""] if rows else []
 
 
 def _tables(table: pd.DataFrame, figures: list[Path]) -> list[str]:

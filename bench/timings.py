@@ -65,6 +65,22 @@ def read_timings(paths: Sequence[Path]) -> tuple[pd.DataFrame, list[dict]]:
     return table.sort_values(KEYS).reset_index(drop=True), machines
 
 
+def read_others(paths: Sequence[Path]) -> list[list[str]]:
+    """Whole models and features, of files that :func:`read_timings` takes: group, case, ms a call (median), ms a window
+    or recording."""
+    rows = []
+    for path in paths:
+        for benchmark in json.loads(Path(path).read_text(encoding="utf-8"))["benchmarks"]:
+            info = benchmark["extra_info"]
+            if "contestant" in info:
+                continue
+            ms = 1e3 * benchmark["stats"]["median"]
+            things = next((info[key] for key in ("windows", "count", "recordings") if key in info), None)
+            name = f"{info['model']}, {info['backend']}" if "model" in info else benchmark["param"] or benchmark["name"]
+            rows.append([benchmark["group"], name, f"{ms:.4g}", f"{ms / things:.3g}" if things else ""])
+    return rows
+
+
 def curves(table: pd.DataFrame, part: str, direction: str, batch: int, dtype: str, value: str = "ms") -> pd.DataFrame:
     """Contestants by length, for one part, direction, batch and dtype."""
     wanted = {"part": part, "direction": direction, "batch": batch, "dtype": dtype}

@@ -12,6 +12,10 @@ def add_data_commands(commands) -> None:
     """The group and its commands."""
     data = command_group(commands, "data", "download and check data sets, make the synthetic cohort")
     _download_command(data)
+    unpack = data.add_parser("unpack", help="a publisher's zip archive", description=data_unpack.__doc__)
+    unpack.add_argument("archives", metavar="ZIP", type=Path, nargs="+")
+    unpack.add_argument("--to", type=Path, required=True, metavar="DIR", help="where its folders go")
+    unpack.set_defaults(run=data_unpack)
     check = data.add_parser(
         "check", help="what is in a folder, and what is wrong with it", description=data_check.__doc__
     )
@@ -73,6 +77,24 @@ def data_download(options: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     print(f"check it: ecg-ramba data check {command_line([str(options.to)])}")
     return 1 if outcome.missing or outcome.failed else 0
+
+
+def data_unpack(options: argparse.Namespace) -> int:
+    """Unpack zip archives as publishers make them: every file is checked, nothing leaves DIR, and what is there already
+    is left. Exit status 1 when a file is damaged in its archive."""
+    from ecg_ramba.data.unpack import unpack
+    from ecg_ramba.harness.progress import Progress
+
+    failed = 0
+    for archive in options.archives:
+        with Progress().stage(f"unpack {archive.name}", unit="files") as report:
+            outcome = unpack(archive, options.to, report)
+        print(f"{archive}: {outcome.written} files unpacked, {outcome.there} were there")
+        for name, why in outcome.failed.items():
+            print(f"{archive}: {name} is damaged in the archive: {why}", file=sys.stderr)
+        failed += len(outcome.failed)
+    print(f"check it: ecg-ramba data check {command_line([str(options.to)])}")
+    return 1 if failed else 0
 
 
 def data_check(options: argparse.Namespace) -> int:

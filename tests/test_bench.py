@@ -10,7 +10,7 @@ import torch
 from bench.__main__ import main
 from bench.contestants import CONTESTANTS, parameters
 from bench.minimal import ssd_minimal
-from bench.timings import KEYS, MACHINE, curves, overtakes, ratio, read_timings
+from bench.timings import KEYS, MACHINE, curves, overtakes, ratio, read_others, read_timings
 from ecg_ramba.errors import UserError
 from ecg_ramba.nn.mamba import BiMambaBlock
 from ecg_ramba.nn.ssd import ssd_recurrent
@@ -67,6 +67,23 @@ def test_the_report_as_it_is_typed(timings, tmp_path, capsys):
     assert "| mamba_native | 0.25 (100) | 0.5 (200) | 2 (800) |" in text
     assert (tmp_path / "out" / "batch1-float32.png").read_bytes().startswith(b"\x89PNG")
     assert "report.md" in capsys.readouterr().out
+
+
+def test_whole_models_and_features_are_listed(timings, tmp_path):
+    others = [
+        {"group": "small step", "param": "x", "extra_info": {"model": "resnet1d", "backend": "native", "windows": 48}},
+        {"group": "read", "param": "wfdb", "extra_info": {"count": 8}},
+        {"group": "recording", "param": None, "name": "test_recording", "extra_info": {"recordings": 1}},
+    ]
+    others = [o | {"stats": {"median": 0.096}} for o in others]
+    more = write(tmp_path / "others.json", *others)
+    assert read_others([timings, more]) == [
+        ["small step", "resnet1d, native", "96", "2"],
+        ["read", "wfdb", "96", "12"],
+        ["recording", "test_recording", "96", "96"],
+    ]
+    assert main(["report", str(timings), str(more), "--out", str(tmp_path / "out")]) == 0
+    assert "| read | wfdb | 96 | 12 |" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_files_that_cannot_be_reported(timings, tmp_path, capsys):

@@ -149,7 +149,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         yield Path(folder), subfolders, sorted(files)
 
 
-def quality_of(signal: np.ndarray, leads: tuple[str, ...]) -> Quality:
+def quality_of(signal: np.ndarray, leads: tuple[str, ...], units: str = "mV") -> Quality:
     """What is wrong with a signal: constant leads, the largest deviation from a lead's median, Einthoven's law.
 
     Parameters
@@ -158,13 +158,16 @@ def quality_of(signal: np.ndarray, leads: tuple[str, ...]) -> Quality:
         Finite values.
     leads : tuple of str
         Names of the rows.
+    units : str
+        Einthoven's law is of potentials: of another unit nothing is said.
     """
     low, high = signal.min(axis=1), signal.max(axis=1)
     # Partitioning at one index is several times faster than np.median and near enough for a figure of quality.
     middle = np.partition(signal, signal.shape[1] // 2, axis=1)[:, signal.shape[1] // 2]
     dead = tuple(name for name, flat in zip(leads, low == high, strict=True) if flat)
     peak = float(np.maximum(high - middle, middle - low).max())
-    return Quality(dead_leads=dead, peak_mv=peak, einthoven=_einthoven(signal, middle, leads))
+    law = _einthoven(signal, middle, leads) if units == "mV" else float("nan")
+    return Quality(dead_leads=dead, peak_mv=peak, einthoven=law)
 
 
 def _einthoven(signal: np.ndarray, middle: np.ndarray, leads: tuple[str, ...]) -> float:

@@ -137,7 +137,7 @@ class PtbXlDataSet(DataSet):
             strat_fold=_fold(row["strat_fold"]),
             age=parse_age(row["age"]),
             sex=_SEX.get(row["sex"].removesuffix(".0"), ""),
-            quality=quality_of(wave.signal, wave.leads),
+            quality=quality_of(wave.signal, wave.leads, wave.units),
             warnings=wave.warnings,
         )
 

@@ -26,7 +26,8 @@ class Quality:
 
     ``dead_leads``: leads that are constant over the whole recording. ``peak_mv``: largest absolute deviation from a
     lead's median, in the record's units. ``einthoven``: RMS of I + III - II as a part of the RMS of II, each lead minus
-    its median: rounding in a sound recording, NaN where one of the three is absent or II is constant.
+    its median: rounding in a sound recording, NaN where one of the three is absent, II is constant, or the units are
+    no potentials.
     """
 
     dead_leads: tuple[str, ...] = ()

@@ -105,6 +105,11 @@ def locate(data_dir: Path, names: Sequence[str] | None = None) -> dict[str, Path
     if names is not None and missing:
         raise UserError(_not_found(missing[0], data_dir, folders))
     found = {name: place for name, place in places.items() if place is not None}
+    if not found and (archives := sorted(path.name for path in data_dir.glob("*.zip"))):
+        raise UserError(
+            f"{data_dir} holds archives: unpack {', '.join(archives)} first: "
+            f"ecg-ramba data unpack {data_dir}/*.zip --to {data_dir}"
+        )
     if not found:
         raise UserError(
             f"{data_dir} holds none of the data sets {', '.join(d.name for d in wanted)}: found {_listing(data_dir)}; "

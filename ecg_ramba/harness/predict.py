@@ -103,7 +103,7 @@ def read_recording(path: Path) -> Record:
         publisher="file",
         publisher_id=header_path.stem,
         labelled=False,
-        quality=quality_of(wave.signal, wave.leads),
+        quality=quality_of(wave.signal, wave.leads, wave.units),
         warnings=wave.warnings,
     )
 

@@ -173,6 +173,20 @@ def test_quality_of_a_constant_lead():
     assert (quality.dead_leads, quality.peak_mv) == (("I",), 7.0)
 
 
+def test_quality_by_einthovens_law():
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(2, 500))
+    sound = np.stack([one, two, two - one]).astype(np.float32)
+    assert quality_of(sound + np.array([[5], [-2], [1]]), ("I", "II", "III")).einthoven < 1e-6
+    wrong = sound * np.array([[1], [1], [0.5]])
+    expected = np.std(0.5 * sound[2]) / np.std(sound[1])
+    assert quality_of(wrong, ("I", "II", "III")).einthoven == pytest.approx(expected, rel=0.05)
+    assert np.isnan(quality_of(sound[:2], ("I", "II")).einthoven)
+    assert np.isnan(quality_of(sound, ("I", "II", "III"), "SD").einthoven)
+
+
 def test_readers_work_in_other_processes(tmp_path, files):
     root = files.write_ptbxl(tmp_path / "ptbxl", [(i, *ROW) for i in (1, 2, 3)])
     header = files.write_dynamic(tmp_path, "data_1_1", [(9, 28, "(AFIB")])

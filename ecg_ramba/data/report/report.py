@@ -167,7 +167,8 @@ def _leakage(found: Found, load: Report, frame: pd.DataFrame, near: pd.DataFrame
         Text(
             f"Nearly the same: leads I and II of the first 10 s, filtered, correlate by {NEAR} or more. {compared} of "
             f"{len(frame)} recordings could be compared (both leads alive, 5 s or more); copies that begin at another "
-            "moment are not found. Splits keep such recordings on one side, and a target loses what the source holds."
+            "moment are not found. Splits, and what a target loses before it is scored, go by exact copies, subjects "
+            "and publishers' numbers; near copies under other numbers they do not know, so look at those below."
         ),
         Table(["what", "number"], rows),
         Figure("figures/overlap.png", "Recordings that have a copy, exact or near, by data set"),
@@ -195,7 +196,11 @@ def _refusals(load: Report) -> list[Part]:
 
 
 def _gallery(found: Found, frame: pd.DataFrame, folder: Path, count: int) -> list[Part]:
-    worst = frame.sort_values(["badness", "name"], ascending=[False, True], kind="stable").head(count)
+    """The worst of each data set, as many of each, the worst of all first."""
+    ordered = frame.sort_values(["badness", "name"], ascending=[False, True], kind="stable")
+    ordered = ordered.assign(place_in_set=ordered.groupby("dataset").cumcount())
+    worst = ordered.sort_values("place_in_set", kind="stable").head(count)
+    worst = worst.sort_values(["badness", "name"], ascending=[False, True], kind="stable")
     parts: list[Part] = [Heading("Gallery, worst signal first"), Text(" ".join((facts.badness.__doc__ or "").split()))]
     for row in worst.itertuples():
         record = dataset(row.dataset).read(Path(row.file))
