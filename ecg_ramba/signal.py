@@ -4,6 +4,7 @@ In this order, on the whole recording, so that no filter edge falls inside: mill
 500 Hz; missing limb leads; 0.5 to 40 Hz; z-score per lead; cut. Nothing here is fitted on more than one recording.
 """
 
+import mmap
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -197,10 +198,22 @@ class WindowView:
         if isinstance(index, (int, np.integer)):
             return self[np.array([index])][0]
         segment, start = self.segment[index], self.start[index]
+        self._ask_for(segment)
         out = np.empty((len(segment), self.segments.shape[1], self.samples), dtype=np.float32)
         for i, (row, first) in enumerate(zip(segment, start, strict=True)):
             out[i] = self.segments[row, :, first : first + self.samples]
         return out
+
+    def _ask_for(self, rows: np.ndarray) -> None:
+        """Where segments are mapped, ask the system for all of these at once: else each would wait for the disk."""
+        mapped = getattr(self.segments, "base", None)
+        if not isinstance(mapped, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        size = self.segments.strides[0]
+        for row in np.unique(rows).tolist():
+            begin = self.segments.offset + row * size
+            page = begin // mmap.PAGESIZE * mmap.PAGESIZE
+            mapped.madvise(mmap.MADV_WILLNEED, page, begin + size - page)
 
 
 def without_precordial(windows: np.ndarray) -> np.ndarray:

@@ -229,3 +229,18 @@ def test_window_view_reads_what_slicing_reads():
         WindowView(segments, [0], [2501])
     with pytest.raises(ValueError, match="one of each"):
         WindowView(segments, [0], [1, 2])
+
+
+@pytest.mark.parametrize("offset", [0, 36])
+def test_windows_of_a_mapped_file_are_those_of_the_array(tmp_path, offset):
+    segments = np.random.default_rng(0).normal(size=(7, 12, SEGMENT)).astype("<f4")
+    (tmp_path / "s").write_bytes(b"x" * offset + segments.tobytes())
+    mapped = np.memmap(tmp_path / "s", dtype="<f4", mode="r", offset=offset, shape=segments.shape)
+    at, start = [6, 0, 3, 6, 0], [2500, 0, 1250, 0, 0]
+    whole, view = WindowView(segments, at, start), WindowView(mapped, at, start)
+    np.testing.assert_array_equal(view[:], whole[:])
+    np.testing.assert_array_equal(view[1:3], whole[1:3])
+    np.testing.assert_array_equal(view[3], whole[3])
+    assert view[:0].shape == (0, 12, WINDOW)
+    part = WindowView(mapped[2:], [4, 1], [2500, 1250])
+    np.testing.assert_array_equal(part[:], whole[[0, 2]])
