@@ -166,14 +166,14 @@ def quality_of(signal: np.ndarray, leads: tuple[str, ...], units: str = "mV") ->
     middle = np.partition(signal, signal.shape[1] // 2, axis=1)[:, signal.shape[1] // 2]
     dead = tuple(name for name, flat in zip(leads, low == high, strict=True) if flat)
     peak = float(np.maximum(high - middle, middle - low).max())
-    law = _einthoven(signal, middle, leads) if units == "mV" else float("nan")
+    law = _einthoven(signal, leads) if units == "mV" else float("nan")
     return Quality(dead_leads=dead, peak_mv=peak, einthoven=law)
 
 
-def _einthoven(signal: np.ndarray, middle: np.ndarray, leads: tuple[str, ...]) -> float:
-    """How far lead II is from I + III, as a part of lead II; NaN where that cannot be said."""
+def _einthoven(signal: np.ndarray, leads: tuple[str, ...]) -> float:
+    """How far lead II is from I + III, constants apart, as a part of lead II; NaN where that cannot be said."""
     if not {"I", "II", "III"} <= set(leads):
         return float("nan")
-    i, ii, iii = (signal[row] - middle[row] for row in map(leads.index, ("I", "II", "III")))
-    size = float(np.sqrt(np.mean(np.square(ii), dtype=np.float64)))
-    return float(np.sqrt(np.mean(np.square(i + iii - ii), dtype=np.float64))) / size if size else float("nan")
+    i, ii, iii = (signal[row] for row in map(leads.index, ("I", "II", "III")))
+    size = float(ii.std(dtype=np.float64))
+    return float((i + iii - ii).std(dtype=np.float64)) / size if size else float("nan")

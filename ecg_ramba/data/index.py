@@ -46,8 +46,8 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of the index. ``file`` is the header, below the data set's folder; ``refused`` says why a recording cannot be
-used, and is null where it can; ``episodes`` is JSON, null where the source annotates none; ``einthoven`` is the RMS of
-I + III - II as a part of that of II; ``store_key`` says what was done to the samples."""
+used, and is null where it can; ``episodes`` is JSON, null where the source annotates none; ``einthoven`` is the
+standard deviation of I + III - II as a part of that of II; ``store_key`` says what was done to the samples."""
 
 _LISTS = tuple(field.name for field in SCHEMA if field.type == _TEXTS)
 

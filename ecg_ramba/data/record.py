@@ -25,9 +25,9 @@ class Quality:
     """What is wrong with a recording's signal, found without judging it.
 
     ``dead_leads``: leads that are constant over the whole recording. ``peak_mv``: largest absolute deviation from a
-    lead's median, in the record's units. ``einthoven``: RMS of I + III - II as a part of the RMS of II, each lead minus
-    its median: rounding in a sound recording, NaN where one of the three is absent, II is constant, or the units are
-    no potentials.
+    lead's median, in the record's units. ``einthoven``: standard deviation of I + III - II as
+    a part of that of II: rounding in a sound recording, NaN where one of the three is absent, II is constant, or the
+    units are no potentials.
     """
 
     dead_leads: tuple[str, ...] = ()

@@ -80,7 +80,7 @@ def quality(frame: pd.DataFrame, path: Path) -> None:
         _exceeding(right, part["einthoven"].dropna().clip(lower=1e-4), name, style)
     for axes, border, label in (
         (left, ARTEFACT_MV, "largest deviation from a lead's median, mV"),
-        (right, EINTHOVEN, "RMS of I + III - II as a part of that of II"),
+        (right, EINTHOVEN, "standard deviation of I + III - II as a part of that of II"),
     ):
         axes.axvline(border, color="#999999", linewidth=0.8)
         axes.set_xscale("log")
