@@ -85,6 +85,7 @@ def run(options, argv: list[str]) -> int:
 
     from ecg_ramba.errors import UserError
     from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.render import listing
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.executor import default_workers
@@ -111,10 +112,11 @@ def run(options, argv: list[str]) -> int:
     result = run_suite(config, variants, options.data, options.out, workers, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:
         evaluation = evaluate(result.folder, settings, progress=report)
-    files = write_report(evaluation, result.folder)
+    with progress.stage("report", unit="parts") as report:
+        files = write_report(evaluation, result.folder, report)
     console = Console()
     print_summary(evaluation, console)
-    console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
+    console.print(listing(files), markup=False, highlight=False, soft_wrap=True)
     if not options.no_tracking:
         line = log_suite(result, evaluation, files, options.tracking, progress)
         console.print(line, markup=False, highlight=False, soft_wrap=True)

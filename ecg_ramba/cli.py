@@ -146,6 +146,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.render import listing
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.files import check_writable
@@ -177,10 +178,11 @@ def evaluate_command(options: argparse.Namespace) -> int:
     scored = data.pop(0) if home else None
     folder = evaluation_folder(models, scored, data, options.out, cache_dir(options.out), command)
     evaluation = evaluate(folder, settings)
-    files = write_report(evaluation, folder)
+    with Progress().stage("report", unit="parts") as report:
+        files = write_report(evaluation, folder, report)
     console = Console()
     print_summary(evaluation, console)
-    console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
+    console.print(listing(files), markup=False, highlight=False, soft_wrap=True)
     return 1 if evaluation.failures else 0
 
 
@@ -214,8 +216,10 @@ def report_command(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ecg_ramba.evaluation.evaluate import evaluate
+    from ecg_ramba.evaluation.render import listing
     from ecg_ramba.evaluation.report import stored_settings, write_report
     from ecg_ramba.evaluation.terminal import print_summary
+    from ecg_ramba.harness.progress import Progress
 
     if not (options.run_dir / "suite.json").is_file():
         raise UserError(
@@ -229,10 +233,11 @@ def report_command(options: argparse.Namespace) -> int:
             f"{options.run_dir}: the stored predictions cannot be read ({'; '.join(lost)}); the report stays, "
             "run the suite's command again to restore them"
         )
+    with Progress().stage("report", unit="parts") as report:
+        files = write_report(evaluation, options.run_dir, report)
     console = Console()
-    files = write_report(evaluation, options.run_dir)
     print_summary(evaluation, console)
-    console.print("Files:", *(str(f) for f in files), sep="\n  ", highlight=False, soft_wrap=True)
+    console.print(listing(files), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -134,7 +134,7 @@ def data_report(options: argparse.Namespace) -> int:
     workers = options.workers or default_workers()
     with Progress().stage("read", unit="recordings") as report:
         written = write_report(options.folder, options.to, options.only, options.gallery, workers, report)
-    print(f"report: {written[0]}")
+    print(f"report: {written[1]}")
     return 0
 
 

@@ -1,8 +1,15 @@
 """A recording on ECG paper: 25 mm a second, 10 mm a millivolt, three rows of four leads and a rhythm strip below."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ecg_ramba.data.record import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GRID = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 """Rows of leads, a quarter of the strip each, one after the other in time."""
@@ -17,31 +24,25 @@ _MARGIN = 8.0
 
 
 def draw(record: Record, path_or_file, title: str = "", start: float = 0.0) -> None:
-    """Draw ten seconds as a PNG to scale: printed at its own size, a large square is 5 mm, 0.2 s and 0.5 mV.
+    """Write :func:`drawing` as a PNG: printed at its own size it is to scale."""
+    drawing(record, title, start).savefig(path_or_file, format="png", metadata={"Software": None})
+
+
+def drawing(record: Record, title: str = "", start: float = 0.0) -> Figure:
+    """Ten seconds to scale: at its own size a large square is 5 mm, 0.2 s and 0.5 mV.
 
     Parameters
     ----------
     record : Record
         In millivolts, or in standard deviations, which the page then says. Leads that are absent stay empty; a lead
         that leaves its row is cut there and marked with an arrow.
-    path_or_file : path or binary file
-        Where to write.
     title : str
         A line above.
     start : float
         Seconds from the first sample.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = [*GRID, ("II",)]
-    width, height = SECONDS * _MM_S + 2 * _MARGIN, len(rows) * ROW_MM + 2 * _MARGIN
-    figure = Figure(figsize=(width / 25.4, height / 25.4), dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(-_MARGIN, width - _MARGIN)
-    axes.set_ylim(-height + _MARGIN, _MARGIN)
-    axes.axis("off")
+    figure, axes = _page(len(rows))
     _paper(axes, SECONDS * _MM_S, len(rows) * ROW_MM)
     units = "10 mm/mV" if record.units == "mV" else f"10 mm/{record.units}, standardised by somebody else"
     axes.text(0, 2.5, title, fontsize=8, color=_INK)
@@ -54,7 +55,28 @@ def draw(record: Record, path_or_file, title: str = "", start: float = 0.0) -> N
             axes.text(begin * _MM_S + 1, zero + ROW_MM / 2 - 4, name, fontsize=8, color=_INK)
             if name in record.leads:
                 _trace(axes, record, name, start + begin, share, begin * _MM_S, zero)
-    figure.savefig(path_or_file, format="png", metadata={"Software": None})
+    return figure
+
+
+def empty_page(text: str) -> Figure:
+    """A page of the same width that only says something."""
+    figure, axes = _page(1)
+    axes.text(0, -ROW_MM / 2, text, fontsize=8, color=_INK)
+    return figure
+
+
+def _page(rows: int):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width, height = SECONDS * _MM_S + 2 * _MARGIN, rows * ROW_MM + 2 * _MARGIN
+    figure = Figure(figsize=(width / 25.4, height / 25.4), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(-_MARGIN, width - _MARGIN)
+    axes.set_ylim(-height + _MARGIN, _MARGIN)
+    axes.axis("off")
+    return figure, axes
 
 
 def _paper(axes, width: float, height: float) -> None:

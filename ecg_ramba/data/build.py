@@ -37,7 +37,7 @@ from ecg_ramba.keys import digest
 from ecg_ramba.processes import begin_worker
 from ecg_ramba.signal import SEGMENT, SignalConfig, preprocess
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 SEGMENTS = "segments.f32"
 INDEX = "records.parquet"
 ARRAYS = ("leads", "valid", "start", "rhythm")

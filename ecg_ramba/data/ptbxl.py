@@ -20,6 +20,7 @@ from ecg_ramba.errors import RecordError
 
 TABLE = "ptbxl_database.csv"
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "heart_axis", "strat_fold")
+_OPTIONAL = ("device",)
 _SEX = {"0": "male", "1": "female"}
 
 
@@ -32,7 +33,7 @@ def _read_table(path: Path, changed_ns: int, size: int) -> dict[int, dict[str, s
     if missing:
         raise RecordError(path, f"columns {', '.join(missing)} are missing")
     try:
-        return {int(float(row["ecg_id"])): {c: row[c] or "" for c in _COLUMNS} for row in rows}
+        return {int(float(row["ecg_id"])): {c: row.get(c) or "" for c in (*_COLUMNS, *_OPTIONAL)} for row in rows}
     except (ValueError, TypeError) as error:
         raise RecordError(path, f"a row without a usable ecg_id: {error}") from error
 
@@ -137,6 +138,7 @@ class PtbXlDataSet(DataSet):
             strat_fold=_fold(row["strat_fold"]),
             age=parse_age(row["age"]),
             sex=_SEX.get(row["sex"].removesuffix(".0"), ""),
+            device=" ".join(row["device"].split()),
             quality=quality_of(wave.signal, wave.leads, wave.units),
             warnings=wave.warnings,
         )

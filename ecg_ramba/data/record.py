@@ -73,6 +73,12 @@ class Record:
         A paced rhythm: kept, and counted beside AF scores because paced rhythm is regular.
     strat_fold : int
         The publisher's own fold (PTB-XL: 1 to 10), 0 elsewhere.
+    age : float
+        Years; NaN where it is not known.
+    sex : str
+        ``male``, ``female`` or "".
+    device : str
+        The recorder's name, as published; "" where it is not.
     warnings : tuple of str
         Repairs made while reading, in words.
     """
@@ -97,6 +103,7 @@ class Record:
     strat_fold: int = 0
     age: float = float("nan")
     sex: str = ""
+    device: str = ""
     quality: Quality = field(default_factory=Quality)
     warnings: tuple[str, ...] = ()
 

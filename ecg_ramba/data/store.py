@@ -39,7 +39,8 @@ class Prepared:
     """A data set ready for training: arrays over segments and a table over recordings.
 
     ``records`` has one row a recording, with ``first_segment`` and ``n_segments`` into the arrays; ``annotated`` names,
-    per hospital, those of the 27 classes that the publisher annotates.
+    per hospital, those of the 27 classes that the publisher annotates; ``place``: where the recordings were read from,
+    "" where there is no folder.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Prepared:
     rhythm: np.ndarray
     refused: list[dict]
     digest: str
+    place: str = ""
 
     def __getstate__(self) -> dict:
         """Everything but the memory-mapped samples, so that sending a data set to a worker stays cheap."""
@@ -120,7 +122,7 @@ def prepare(
     )
     store = cache / "prepared" / f"{dataset.name}-{key[:16]}"
     if is_complete(store):
-        return _open(dataset, store)
+        return _open(dataset, store, folder)
     with explained(store):
         store.parent.mkdir(parents=True, exist_ok=True)
     with alone(
@@ -130,7 +132,7 @@ def prepare(
             if store.exists():
                 say(f"{store} is damaged (its checksums are not those of its files); it is made again")
             build(dataset, folder, headers, store, config, workers, progress)
-    return _open(dataset, store)
+    return _open(dataset, store, folder)
 
 
 def _listing(folder: Path, headers: Iterable[Path]) -> list[list]:
@@ -143,7 +145,7 @@ def _listing(folder: Path, headers: Iterable[Path]) -> list[list]:
     return rows
 
 
-def _open(dataset: DataSet, store: Path) -> Prepared:
+def _open(dataset: DataSet, store: Path, place: Path) -> Prepared:
     records, refused = read_index(store / INDEX)
     leads, valid, start, rhythm = (np.load(store / f"{name}.npy") for name in ARRAYS)
     return Prepared(
@@ -160,6 +162,7 @@ def _open(dataset: DataSet, store: Path) -> Prepared:
         rhythm=rhythm,
         refused=refused,
         digest=records_digest(records),
+        place=str(place.resolve()),
     )
 
 

@@ -17,9 +17,8 @@ from ecg_ramba.evaluation.config import NO_SUPPORT, EvaluationConfig
 from ecg_ramba.evaluation.factorial import Effect, Scored, effects
 from ecg_ramba.evaluation.intervals import Draws
 from ecg_ramba.evaluation.measure import Measured, TaskContext, macro, measure, short_draws
-from ecg_ramba.evaluation.predictions import Predictions, read_predictions
 from ecg_ramba.evaluation.rows import COLUMNS, MACRO, Compared, challenge_row, empty_row, figure_rows, no_interval
-from ecg_ramba.evaluation.scores import unit_scores
+from ecg_ramba.evaluation.scored import ScoreReader
 from ecg_ramba.evaluation.suite import Suite, Task, Variant, read_suite, untrained
 from ecg_ramba.evaluation.support import class_support, headline
 from ecg_ramba.evaluation.units import task_units
@@ -101,11 +100,11 @@ def evaluate(
     reference: dict[str, dict[str, Measured]] | None = None
     rows: dict[str, tuple[list, list]] = {}
     headlines: dict[str, dict[str, Scored]] = {}
-    cache: dict[str, str | Predictions] = {}
+    reader = ScoreReader(suite, {name: c.units for name, c in contexts.items()})
     order = sorted((v for v in suite.variants if not v.failure), key=lambda v: (not v.reference, v.windows))
     for done, variant in enumerate(order, 1):
         try:
-            measured = _measure_variant(suite, variant, contexts, config, cache)
+            measured = _measure_variant(variant, contexts, config, reader)
         except UserError as error:
             failures[variant.name] = str(error)
         else:
@@ -185,24 +184,9 @@ def _contexts(suite: Suite, config: EvaluationConfig, table: Weights | None) -> 
     return out
 
 
-def _measure_variant(suite: Suite, variant: Variant, contexts, config, cache: dict) -> dict[str, dict[str, Measured]]:
-    """All tasks of one variant; ``cache`` keeps the last windows file, which pooling variants share."""
-    masked = untrained(suite)
-    if cache.get("windows") != variant.windows:
-        cache.clear()
-        cache["windows"] = variant.windows
-    where = str(suite.path / variant.windows)
-    out = {}
-    for context in contexts.values():
-        task = context.task
-        key = f"{task.role}:{task.dataset}"
-        if key not in cache:
-            held_out = (
-                dict(zip(context.units.record, context.units.fold.tolist(), strict=True)) if task.source else None
-            )
-            cache[key] = read_predictions(suite, variant.windows, task.dataset, held_out, masked)
-        out[task.name] = measure(context, unit_scores(cache[key], task, context.units, variant.pooling, where), config)
-    return out
+def _measure_variant(variant: Variant, contexts, config, reader: ScoreReader) -> dict[str, dict[str, Measured]]:
+    """All tasks of one variant."""
+    return {c.task.name: measure(c, reader.scores(variant, c.task), config) for c in contexts.values()}
 
 
 def _variant_rows(suite, variant, contexts, measured, reference, config) -> tuple[list[dict], list[dict]]:

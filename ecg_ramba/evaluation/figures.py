@@ -1,11 +1,15 @@
 """Forest plots: per task each variant's ROC-AUC, and its paired difference from the reference."""
 
+from __future__ import annotations
+
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.tables import SYNTHETIC, Block, banner, blocks, bracketed
-from ecg_ramba.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colour-blind-safe palette; kinds differ in shape as well.
 _STYLES = {
@@ -120,17 +124,8 @@ def _title(evaluation: Evaluation, task: str) -> str:
     return f"{task}: trained on {source}, zero-shot"
 
 
-def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
-    """Draw one task's forest plot.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    task : str
-        Its name.
-    path : Path
-        PNG file to write (atomically).
-    """
+def forest(evaluation: Evaluation, task: str) -> Figure:
+    """Draw one task's forest plot: each variant's ROC-AUC and its difference from the reference."""
     import textwrap
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -180,5 +175,4 @@ def forest(evaluation: Evaluation, task: str, path: Path) -> Path:
         fontsize=9,
         bbox_to_anchor=(0.995, 1 - 0.42 / height),
     )
-    write_atomic(path, lambda p: figure.savefig(p, format="png", metadata={"Software": None}))
-    return path
+    return figure

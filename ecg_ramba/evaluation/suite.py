@@ -60,6 +60,7 @@ class Variant:
     """One row of the tables: a retrained model, or another pooling of an existing model's windows.
 
     ``overlap``: what a model pretrained elsewhere is said to have seen of each data set: none, pretraining, unknown.
+    ``latency_ms``, ``windows_per_second``: of the model alone, without features; NaN where they were not taken.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Variant:
     reference: bool
     factors: tuple[tuple[str, str], ...] = ()
     overlap: tuple[tuple[str, str], ...] = ()
+    latency_ms: float = float("nan")
+    windows_per_second: float = float("nan")
 
     def title_on(self, task: Task) -> str:
         """Its title, marked where by its own statement its pretraining saw the task's data, or may have."""
@@ -225,6 +228,8 @@ def _variants(path: Path) -> tuple[Variant, ...]:
                 reference=bool(entry.get("reference", False)),
                 factors=tuple(sorted((entry.get("factors") or {}).items())),
                 overlap=tuple(sorted((entry.get("overlap") or {}).items())),
+                latency_ms=_number(entry.get("latency_ms")),
+                windows_per_second=_number(entry.get("windows_per_second")),
             )
         )
     _unique([v.name for v in variants], path, "variant")

@@ -1,6 +1,7 @@
 """The words and cells of the tables, shared by the terminal, the Markdown report and the figures."""
 
 import math
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -57,6 +58,16 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def kind_of(evaluation: Evaluation) -> str:
+    """What titles and captions begin with: ``Synthetic: `` where the data are."""
+    return "Synthetic: " if evaluation.suite.synthetic else ""
+
+
+def slug(name: str) -> str:
+    """A task's name as part of a file's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
 
 def too_small(evaluation: Evaluation) -> bool:

@@ -114,6 +114,25 @@ class MiniRocket:
             model.parameters = tuple(getattr(self, name) for name in _PARAMETERS)
             return model._transform(windows).to_numpy()
 
+    def transform_both(self, windows: np.ndarray, dropped: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Features of windows as they are, and with some leads zero: (2, N, F), the same as two transforms give.
+
+        Parameters
+        ----------
+        windows : (N, leads, samples) float32 array
+            As for :meth:`transform`.
+        dropped : (leads,) bool array
+            Leads that are zero the second time.
+        threads : int
+            The result does not depend on it.
+        """
+        windows = _checked(windows, self.leads, self.samples)
+        if len(windows) and not unavailable():
+            return rocket_features(windows, [getattr(self, name) for name in _PARAMETERS], threads, dropped=dropped)
+        without = windows.copy()
+        without[:, dropped] = 0
+        return np.stack([self.transform(w, threads) for w in (windows, without)])
+
     @property
     def features(self) -> int:
         """Number of features of a window."""

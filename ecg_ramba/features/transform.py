@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from ecg_ramba.data.leads import LEADS, PRECORDIAL
 from ecg_ramba.errors import CheckpointError
 from ecg_ramba.features.components import GroupedMoments, allocate, one_blas_thread
 from ecg_ramba.features.minirocket import MiniRocket
@@ -16,6 +17,9 @@ from ecg_ramba.features.release import RandomKernels
 from ecg_ramba.features.standardise import state_digest, taken
 from ecg_ramba.keys import seed_for
 from ecg_ramba.signal import SEGMENT, WINDOW, without_precordial
+
+_PRECORDIAL = np.zeros(len(LEADS), dtype=bool)
+_PRECORDIAL[PRECORDIAL] = True
 
 BATCH = 64
 """Windows transformed at a time. Matrix products always have this many rows, so that a window's figures do not depend,
@@ -225,6 +229,18 @@ class MorphologyTransform:
         for start, batch in _batches(len(windows)):
             part = np.asarray(windows[batch], dtype=np.float32)
             out[start : start + len(part)] = self.project(self.rocket.transform(part, threads))
+        return out
+
+    def transform_both(self, windows: np.ndarray, threads: int = 1) -> np.ndarray:
+        """As :meth:`transform`, of windows as they are and without V1 to V6: (2, N, sum(components)).
+
+        For MiniRocket's kernels alone; in about 1.2 times the time of one of them.
+        """
+        out = np.empty((2, len(windows), sum(self.components)), dtype=self.dtype)
+        for start, batch in _batches(len(windows)):
+            part = np.asarray(windows[batch], dtype=np.float32)
+            for limb, features in enumerate(self.rocket.transform_both(part, _PRECORDIAL, threads)):
+                out[limb, start : start + len(part)] = self.project(features)
         return out
 
     def project(self, features: np.ndarray) -> np.ndarray:

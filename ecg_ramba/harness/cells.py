@@ -26,6 +26,7 @@ from ecg_ramba.harness.embeddings import with_embedding
 from ecg_ramba.harness.features import fit_morphology, fit_rhythm, window_source
 from ecg_ramba.harness.folds import Fold, window_labels
 from ecg_ramba.harness.inputs import WindowTable, window_table
+from ecg_ramba.harness.latency import speed
 from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.keys import digest, plain, seed_for
@@ -227,6 +228,8 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
     else:
         fitted, log = _fit_estimator(spec, cell, shape, source, y, weight, suite, seed)
     log |= {"seconds": time.perf_counter() - began, "peak_rss_mb": peak_mb(), "windows": len(source)}
+    if cell.fold == 1 and cell.seed == 0:
+        log |= speed(spec, fitted, source, suite.device, suite.precision)
     model = FoldModel(
         spec=spec,
         config=cell.config,

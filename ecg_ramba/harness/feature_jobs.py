@@ -10,7 +10,13 @@ from ecg_ramba.harness.cells import Cell, Context, view_key
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.executor import run_jobs
 from ecg_ramba.harness.feature_cost import LARGE, FeatureCost, fold_cost, in_words, seconds_a_window
-from ecg_ramba.harness.features import fit_morphology, morphology_columns, random_features, transform_folder
+from ecg_ramba.harness.features import (
+    fit_morphology,
+    morphology_columns,
+    random_features,
+    store_both_columns,
+    transform_folder,
+)
 from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.variants import REFERENCE
@@ -47,8 +53,7 @@ def feature_job(context: Context, job: tuple[Cell, int]) -> float:
     source, *targets = kernel_inputs(context, suite)
     asked = (context.folds[fold - 1], suite.features, suite.base_seed, suite.budget.lead_dropout)
     transform = fit_morphology(*source, *asked, context.cache, threads)
-    for limb in (False, True):
-        morphology_columns(*source, transform, limb, context.cache, threads)
+    store_both_columns(*source, transform, context.cache, threads)
     for target in targets:
         morphology_columns(*target, transform, False, context.cache, threads)
     return time.perf_counter() - began
@@ -85,7 +90,7 @@ def compute_features(context: Context, cells: Sequence[Cell], workers: int, prog
 
 def _say_cost(context: Context, cells: Sequence[Cell], workers: int, progress: Progress) -> None:
     """Say what large features will cost, and refuse what the disk cannot hold, before anything is computed."""
-    cost, first = FeatureCost(0, 0, 0), None
+    cost, first = FeatureCost(), None
     for cell in cells:
         view = context.of(cell)
         suite, fold = view.suite, view.folds[cell.fold - 1]
@@ -97,12 +102,12 @@ def _say_cost(context: Context, cells: Sequence[Cell], workers: int, progress: P
         cost += fold_cost(suite.features, train, len(fold.train), len(table), sizes)
         if first is None and suite.features.kernels == "minirocket":
             first = (source, table, suite.features)
-    if not cost.transformed:
+    if not cost.windows:
         return
     with explained(context.cache):
         context.cache.mkdir(parents=True, exist_ok=True)
     check_space(context.cache, cost.bytes, "features")
-    if first and cost.transformed >= LARGE:
+    if first and cost.windows >= LARGE:
         progress.say(in_words(cost, seconds_a_window(*first), workers))
 
 

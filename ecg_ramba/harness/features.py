@@ -22,6 +22,7 @@ from ecg_ramba.signal import SEGMENT, WindowView, without_precordial
 
 FEATURE_VERSION = 3
 HEART_RATE = RHYTHM_NAMES.index("mean_hr")
+ROWS = "rows.npy"
 BATCH = 256
 """Windows whose 9,996 features are in memory at a time."""
 
@@ -118,6 +119,24 @@ def morphology_columns(
     return _stored("components", asked, shape, transform.dtype, batches, cache)
 
 
+def store_both_columns(
+    data: Prepared, table: WindowTable, transform: MorphologyTransform, cache: Path, threads: int = 1
+) -> None:
+    """Leave in the cache what :func:`morphology_columns` wants with and without ``limb``: together they cost little
+    more than one of them."""
+    asked = [[transform.digest, data.digest, limb, table.samples] for limb in (False, True)]
+    folders = [_folder(cache, "components", a) for a in asked]
+    lacking = [limb for limb, folder in enumerate(folders) if not is_complete(folder)]
+    if len(lacking) < 2 or isinstance(transform.rocket, RandomKernels):
+        for limb in lacking:
+            morphology_columns(data, table, transform, bool(limb), cache, threads)
+        return
+    shape = (len(table), sum(transform.components))
+    both = (transform.transform_both(signal, threads) for signal in _signal_batches(data, table, False))
+    with building(folders[0]) as whole, building(folders[1]) as limb:
+        _write([whole, limb], shape, transform.dtype, both)
+
+
 def random_features(data: Prepared, table: WindowTable, limb: bool, cache: Path | None) -> np.ndarray:
     """Features (segments, 20000) float32 of the release's kernels: the same for all folds; see morphology_columns."""
     rocket = RandomKernels()
@@ -126,23 +145,34 @@ def random_features(data: Prepared, table: WindowTable, limb: bool, cache: Path 
     return _stored("features", asked, (len(table), rocket.features), np.dtype(np.float32), batches, cache)
 
 
+def _folder(cache: Path, kind: str, asked: list) -> Path:
+    """Where the cache keeps rows."""
+    return cache / kind / digest([FEATURE_VERSION, *asked])[:24]
+
+
 def _stored(
     kind: str, asked: list, shape: tuple[int, ...], dtype: np.dtype, batches: Callable, cache: Path | None
 ) -> np.ndarray:
     """Rows that come in batches, memory-mapped from the cache; in memory without one."""
     if cache is None:
         return np.concatenate(list(batches()))
-    folder = cache / kind / digest([FEATURE_VERSION, *asked])[:24]
+    folder = _folder(cache, kind, asked)
     if not is_complete(folder):
         with building(folder) as temporary:
-            out = np.lib.format.open_memmap(temporary / "rows.npy", mode="w+", dtype=dtype, shape=shape)
-            at = 0
-            for part in batches():
-                out[at : at + len(part)] = part
-                at += len(part)
-            out.flush()
-            del out
-    return np.load(folder / "rows.npy", mmap_mode="r")
+            _write([temporary], shape, dtype, (part[None] for part in batches()))
+    return np.load(folder / ROWS, mmap_mode="r")
+
+
+def _write(folders: list[Path], shape: tuple[int, ...], dtype: np.dtype, batches: Iterator[np.ndarray]) -> None:
+    """Batches (folders, n, columns) into the file of each folder, one after the other."""
+    files = [np.lib.format.open_memmap(f / ROWS, mode="w+", dtype=dtype, shape=shape) for f in folders]
+    at = 0
+    for parts in batches:
+        for file, part in zip(files, parts, strict=True):
+            file[at : at + len(part)] = part
+        at += parts.shape[1]
+    for file in files:
+        file.flush()
 
 
 def _signal_batches(data: Prepared, table: WindowTable, limb: bool) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from ecg_ramba.data.labels import mapping_digest
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import build_tasks
 from ecg_ramba.errors import UserError
+from ecg_ramba.evaluation.people import FILE, PEOPLE
 from ecg_ramba.files import write_atomic, write_json
 from ecg_ramba.harness.cells import Context
 from ecg_ramba.harness.config import Variant
@@ -38,7 +40,7 @@ class SuiteResult:
 
 
 def write_truth(context: Context, counts: dict, folder: Path) -> None:
-    """tasks.json, labels.parquet and splits.json."""
+    """tasks.json, labels.parquet, records.parquet and splits.json."""
     fold = np.array(counts[""]["fold"])
     trained = np.any([f.trained for f in context.folds], axis=0)
     names = frozenset(np.array(context.truth.space.classes)[trained])
@@ -47,12 +49,28 @@ def write_truth(context: Context, counts: dict, folder: Path) -> None:
         counts[name]["dropped_segments"] = crossing
     write_json(folder / "tasks.json", tasks)
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
+    write_atomic(folder / FILE, lambda p: people(context.source, context.targets, fold).to_parquet(p, index=False))
     folds = dict(zip(context.source.records["record"], fold.tolist(), strict=True))
     write_json(folder / "splits.json", {"source": context.source.name, "held_out_fold": folds})
 
 
+def people(source: Prepared | None, targets: Sequence[Prepared], fold: np.ndarray | None) -> pd.DataFrame:
+    """Who was recorded, in the form of records.parquet: one row a recording that is used.
+
+    ``fold``: of each recording of the source that is scored.
+    """
+    frames = []
+    for data in [d for d in (source, *targets) if d is not None]:
+        frame = data.records.assign(dataset=data.name, role="target", fold=np.int16(-1))
+        if data is source:
+            frame["role"], frame["fold"] = "source", fold.astype(np.int16)
+        frame["dead_leads"] = frame["dead_leads"].map(len).astype(np.int16)
+        frames.append(frame[list(PEOPLE)])
+    return pd.concat(frames, ignore_index=True)
+
+
 def write_variants(result: SuiteResult) -> None:
-    """windows.parquet of each trained variant, and variants.json."""
+    """windows.parquet of each trained variant, variants.json, and cells.json: which cells they are made of."""
     suite, folder = result.context.suite, result.folder
     rows, whole = [], {}
     for v in result.variants:
@@ -71,6 +89,8 @@ def write_variants(result: SuiteResult) -> None:
                 "windows": path.as_posix(),
                 "parameters": int(max(c["log"]["parameters"] for c in cells)),
                 "flops": cells[0]["log"].get("flops"),
+                "latency_ms": cells[0]["log"].get("latency_ms"),
+                "windows_per_second": cells[0]["log"].get("windows_per_second"),
                 "seconds": float(sum(c["log"]["seconds"] for c in cells)),
                 "peak_mb": float(max(c["log"]["peak_rss_mb"] for c in cells)),
             }
@@ -80,6 +100,12 @@ def write_variants(result: SuiteResult) -> None:
     rows += [_pooled(v, whole) for v in result.variants if v.windows_of]
     rows += [_row(v, "plug-in", status="failed", reason=v.failure) for v in result.variants if v.failure]
     write_json(folder / "variants.json", rows)
+    keys = [
+        {"variant": name, "fold": c["fold"], "seed": c["seed"], "key": c["key"]}
+        for name, cells in result.cells.items()
+        for c in cells
+    ]
+    write_json(folder / "cells.json", sorted(keys, key=lambda c: (c["variant"], c["seed"], c["fold"])))
 
 
 def _row(v: Variant, kind: str, **fields) -> dict:
@@ -211,6 +237,7 @@ def data_facts(raw: Prepared, used: Prepared, windows: int, counts: dict) -> dic
         "unlabelled": counts.get("unlabelled", 0),
         "dropped_segments": counts.get("dropped_segments", 0),
         "paced": int(used.records["paced"].sum()),
+        "place": raw.place,
     }
 
 

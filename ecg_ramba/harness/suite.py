@@ -11,6 +11,7 @@ import numpy as np
 
 from ecg_ramba import __version__
 from ecg_ramba.errors import LeakageError, UserError, first_line
+from ecg_ramba.evaluation.manifest import write_manifest
 from ecg_ramba.files import check_writable, explained, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
@@ -163,6 +164,7 @@ def run_suite(
     _run_cells(context, cells, workers, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)
+    write_manifest(folder)
     if REFERENCE in result.failures:
         progress.say(f"the reference failed: {result.failures[REFERENCE]}")
     return result

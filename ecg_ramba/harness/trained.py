@@ -18,13 +18,15 @@ from ecg_ramba.data.registry import datasets
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.data.tasks import build_tasks
 from ecg_ramba.errors import CheckpointError, LeakageError, UserError
+from ecg_ramba.evaluation.manifest import write_manifest
+from ecg_ramba.evaluation.people import FILE
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, sha256_file, write_atomic, write_json, write_text
 from ecg_ramba.harness.cells import Context
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.foundation import overlap_row
 from ecg_ramba.harness.inputs import window_table
-from ecg_ramba.harness.outputs import commit, data_facts
+from ecg_ramba.harness.outputs import commit, data_facts, people
 from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import digest, plain
@@ -282,9 +284,11 @@ def evaluation_folder(
     folder = out / "evaluations" / key[:16]
     write_json(folder / "tasks.json", tasks)
     write_atomic(folder / "labels.parquet", lambda p: truth.to_parquet(p, index=False))
+    write_atomic(folder / FILE, lambda p: people(kept, cleared, number).to_parquet(p, index=False))
     write_atomic(folder / "windows.parquet", lambda p: pd.concat(frames, ignore_index=True).to_parquet(p, index=False))
     write_json(folder / "variants.json", [row])
     write_json(folder / "suite.json", _suite_facts(models, data, [t.name for t in targets], key, command))
+    write_manifest(folder)
     return folder
 
 

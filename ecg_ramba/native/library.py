@@ -66,7 +66,7 @@ class Rocket(ctypes.Structure):
             (name, ctypes.c_void_p)
             for name in ("leads_per_kernel", "lead_indices", "dilation", "features_per_dilation")
         ),
-        *((name, ctypes.c_void_p) for name in ("biases", "x", "out")),
+        *((name, ctypes.c_void_p) for name in ("biases", "x", "out", "dropped", "out_without")),
     ]
 
 

@@ -6,6 +6,10 @@
 //
 // Additions are in the order of the published implementation, so that no rounding puts a sample on the other side of a
 // bias: where a few samples are left between the margins, one of them is a quarter of a feature.
+//
+// The features of the same window with some leads zero can come with them: a lead that is zero adds zero, so its
+// kernel's response is the sum over its other leads, in their order. Kernels without any of the dropped leads have the
+// same features, kernels of nothing else a response of zero.
 
 // The counts of `n` responses above up to four biases.
 inline void count_above(const float* response, int n, const float* bias, int biases, int* counts) {
@@ -45,6 +49,8 @@ inline void rocket(const Rocket& p, int window) {
     const std::int32_t *chosen = p.lead_indices, *many = p.leads_per_kernel;
     const float* bias = p.biases;
     float* out = p.out + Index(window) * p.features;
+    float* without = p.out_without ? p.out_without + Index(window) * p.features : nullptr;
+    Scratch<float> partial(without ? T + L : 0);
     for (int d = 0; d < p.dilations; ++d) {
         const int step = p.dilation[d];
         for (int c = 0; c < leads; ++c) {
@@ -62,17 +68,22 @@ inline void rocket(const Rocket& p, int window) {
             for (int j = i + 1; j < 8; ++j)
                 for (int k = j + 1; k < 9; ++k, ++kernel, ++many) {
                     const int n = *many;
+                    int kept = 0;
+                    for (int c = 0; c < n; ++c) kept += !(without && p.dropped[chosen[c]]);
                     const float* places[3] = {tripled + furthest + (i - 4) * step, tripled + furthest + (j - 4) * step,
                                               tripled + furthest + (k - 4) * step};
+                    const bool apart = kept > 0 && kept < n;
                     for (int t = 0; t < T; t += L) {
-                        Vector<float> r = {};
+                        Vector<float> r = {}, s = {};
                         for (int c = 0; c < n; ++c) {
                             const Index lead = chosen[c] * row + t;
                             Vector<float> one = load(alpha + chosen[c] * Index(T + L) + t, L);
                             for (const float* place : places) one += load(place + lead, L);
                             r += one;
+                            if (apart && !p.dropped[chosen[c]]) s += one;
                         }
                         store(response + t, r, L);
+                        if (apart) store(partial + t, s, L);
                     }
                     chosen += n;
                     const int margin = (d + kernel) % 2 ? 4 * step : 0, length = T - 2 * margin;
@@ -81,6 +92,12 @@ inline void rocket(const Rocket& p, int window) {
                         const int some = std::min(4, all - f);
                         count_above(response + margin, length, bias, some, counts);
                         for (int b = 0; b < some; ++b) *out++ = float(counts[b]) / float(length);
+                        if (without) {
+                            if (apart) count_above(partial + margin, length, bias, some, counts);
+                            if (!kept)
+                                for (int b = 0; b < some; ++b) counts[b] = bias[b] < 0.0f ? length : 0;
+                            for (int b = 0; b < some; ++b) *without++ = float(counts[b]) / float(length);
+                        }
                         bias += some;
                     }
                 }

@@ -46,7 +46,9 @@ struct Rocket {
     int windows, leads, samples, dilations, features;
     const std::int32_t *leads_per_kernel, *lead_indices, *dilation, *features_per_dilation;
     const float *biases, *x;
-    float* out;  // (windows, features)
+    float* out;                   // (windows, features)
+    const std::int32_t* dropped;  // leads that are zero in the second features, or null
+    float* out_without;           // the same with these leads zero, or null
 };
 
 namespace baseline {

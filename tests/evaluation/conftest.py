@@ -172,12 +172,34 @@ class FakeSuite:
             frame[c] = (1 / (1 + np.exp(-(skill * (np.repeat(label, 3) - 0.5) + noise)))).astype(np.float32)
         return frame
 
+    def people(self):
+        """Who was recorded, as records.parquet has it: drawn at random, nobody real."""
+        rng, frames = np.random.default_rng(1), []
+        groups = {name: (d["record"], d["subject"], d["fold"]) for name, d in self.datasets.items()}
+        if self.rhythm:
+            whole = self.segments.drop_duplicates("record")
+            groups[RHYTHM] = (whole["record"].to_numpy(), whole["subject"].to_numpy(), np.full(len(whole), -1))
+        for name, (record, subject, fold) in groups.items():
+            who, of = np.unique(subject, return_inverse=True)
+            age = np.where(rng.random(len(who)) < 0.1, np.nan, rng.integers(20, 95, len(who)))
+            frames.append(pd.DataFrame({
+                "dataset": name, "record": record, "role": "source" if name == SOURCE else "target",
+                "fold": fold.astype(np.int16), "subject": subject, "subject_known": True, "publisher": name,
+                "publisher_id": record, "hospital": rng.choice(["North", "South"], len(who))[of],
+                "device": rng.choice(["Alpha 12", "Beta", ""], len(who))[of], "age": age[of],
+                "sex": rng.choice(["male", "female"], len(who))[of], "paced": False, "rate": 500.0, "seconds": 10.0,
+                "n_segments": 1, "dead_leads": np.int16(0), "peak_mv": 1.5, "einthoven": 0.01,
+                "file": [f"{r}.hea" for r in record], "signal_digest": [f"{name}-{r}" for r in record],
+            }))  # fmt: skip
+        return pd.concat(frames, ignore_index=True)
+
     def write(self):
         """Write everything; returns the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, value in (("suite", self.info), ("tasks", self.tasks), ("variants", self.variants)):
             (self.folder / f"{name}.json").write_text(json.dumps(value))
         self.labels.to_parquet(self.folder / "labels.parquet", index=False)
+        self.people().to_parquet(self.folder / "records.parquet", index=False)
         for name, frame in self.windows.items():
             path = self.folder / "variants" / name / "windows.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,8 @@ from ecg_ramba.evaluation.challenge_weights import read_weights
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.flat import mlflow_metrics
-from ecg_ramba.evaluation.report import print_summary, stored_settings, write_report
+from ecg_ramba.evaluation.report import stored_settings, write_report
+from ecg_ramba.evaluation.terminal import print_summary
 
 HEADS = ("164889003", "164890007", "6374002", "733534002|164909002", "713427006|59118001", "270492004",
          "284470004|63593006", "426783006", "365413008")  # fmt: skip
@@ -353,7 +354,7 @@ def test_report_terminal_csv_and_mlflow_show_it(suite, weights_file):
     console = Console(file=io.StringIO(), width=80)
     print_summary(made, console)
     assert shown in console.file.getvalue()
-    assert "challenge_score" in set(pd.read_csv(files[1])["metric"])
+    assert "challenge_score" in set(pd.read_csv(next(f for f in files if f.name == "summary.csv"))["metric"])
     assert mlflow_metrics(made, "no_hrv")["synthetic-third/challenge/challenge_score"] == row["value"]
 
 

@@ -10,8 +10,10 @@ from rich.console import Console
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
-from ecg_ramba.evaluation.report import mlflow_metrics, print_summary, stored_settings, write_report
+from ecg_ramba.evaluation.flat import mlflow_metrics
+from ecg_ramba.evaluation.report import stored_settings, write_report
 from ecg_ramba.evaluation.tables import amount, bracketed, duration, number
+from ecg_ramba.evaluation.terminal import print_summary
 
 QUICK = EvaluationConfig(draws=100)
 
@@ -34,12 +36,13 @@ def synthetic(tmp_path_factory, fake_suite_class):
 def test_files(synthetic):
     _, folder, files = synthetic
     names = [f.relative_to(folder).as_posix() for f in files]
-    assert names[:3] == ["report/report.md", "report/summary.csv", "report/per_class.csv"]
-    assert "report/forest-synthetic-rhythm-window.png" in names
+    assert names[:4] == ["report/report.md", "report/report.html", "report/summary.csv", "report/per_class.csv"]
+    assert {"report/forest-synthetic-rhythm-window.png", "report/forest-synthetic-rhythm-window.pdf"} <= set(names)
+    assert "report/tables/glance.tex" in names
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files if f.suffix == ".png")
-    assert sorted(p.name for p in (folder / "report").iterdir()) == sorted(
-        ["settings.json", *(f.name for f in files)]
-    ), "no leftovers"
+    assert all(f.read_bytes()[:5] == b"%PDF-" for f in files if f.suffix == ".pdf")
+    there = {p for p in (folder / "report").rglob("*") if p.is_file()}
+    assert there == {*files, folder / "report" / "settings.json"}, "no leftovers"
 
 
 def test_settings_are_remembered(synthetic, tmp_path):
@@ -73,18 +76,18 @@ def test_synthetic_is_said_everywhere(synthetic):
     headings = [line for line in text.splitlines() if line.startswith("#")]
     captions = [line for line in text.splitlines() if line.startswith(("*", "![")) and not line.startswith("**")]
     assert "Synthetic" in headings[0]
-    said = [h for h in headings if h.startswith("## ") and any(t in h for t in evaluation.contexts)]
+    said = [h for h in headings if any(h.endswith((t, f"{t} (derived)")) for t in evaluation.contexts)]
     assert len(said) == len(evaluation.contexts)
-    assert all(h.lower().startswith("## synthetic") for h in said)
+    assert all(h.lstrip("#").startswith(" Synthetic: ") for h in said)
     assert captions
     assert all(c.lstrip("*![").startswith("Synthetic") for c in captions)
     assert "SYNTHETIC DATA" in text
-    for file in files[1:3]:
+    for file in (f for f in files if f.name in ("summary.csv", "per_class.csv")):
         assert set(pd.read_csv(file)["data"]) == {"synthetic"}
     assert "SYNTHETIC DATA" in terminal(evaluation, 200)
 
 
-def test_figures_say_synthetic(synthetic, monkeypatch, tmp_path):
+def test_figures_say_synthetic(synthetic, monkeypatch):
     from matplotlib.figure import Figure
 
     from ecg_ramba.evaluation.figures import forest
@@ -92,7 +95,7 @@ def test_figures_say_synthetic(synthetic, monkeypatch, tmp_path):
     seen = []
     write = Figure.text
     monkeypatch.setattr(Figure, "text", lambda self, x, y, s, **k: seen.append(s) or write(self, x, y, s, **k))
-    forest(synthetic[0], "source", tmp_path / "f.png")
+    forest(synthetic[0], "source")
     assert any("SYNTHETIC DATA: source" in s for s in seen)
 
 
@@ -124,8 +127,9 @@ def test_support_is_marked_where_it_is_below(synthetic):
 
 def test_pooling_and_derived_stand_apart(synthetic):
     text = synthetic[2][0].read_text()
-    assert text.index("# Derived signals (apart)") < text.index("## Synthetic: synthetic-third-superclass (derived)")
-    assert text.index("## Synthetic: synthetic-rhythm-record") < text.index("# Derived signals (apart)")
+    apart = text.index("## Synthetic: Derived signals (apart)")
+    assert apart < text.index("### Synthetic: synthetic-third-superclass (derived)")
+    assert text.index("## Synthetic: synthetic-rhythm-record") < apart
     assert "Pooling only: the stored windows pooled otherwise" in text
 
 

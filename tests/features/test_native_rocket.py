@@ -65,3 +65,29 @@ def test_it_is_what_computes_the_features_here():
     windows = made(2, 12, 300)
     rocket = MiniRocket.fit(windows, seed=1, num_kernels=168)
     np.testing.assert_array_equal(rocket.transform(windows), rocket_features(windows, parameters(rocket)))
+
+
+@pytest.mark.parametrize("instructions", LEVELS)
+@pytest.mark.parametrize("dropped", [slice(6, 12), slice(0, 0), slice(0, 12), slice(1, 2)])
+@pytest.mark.parametrize(("samples", "kernels"), [(2500, 10_000), (33, 168)])
+def test_both_ways_at_once_are_the_two_ways_apart(instructions, dropped, samples, kernels):
+    if LEVELS.index(instructions) > LEVELS.index(level()):
+        pytest.skip(f"this processor has no {instructions}")
+    windows = made(4, 12, samples)
+    rocket = MiniRocket.fit(windows[:3], seed=7, num_kernels=kernels)
+    zero = np.zeros(12, dtype=bool)
+    zero[dropped] = True
+    without = windows.copy()
+    without[:, zero] = 0
+    whole, limb = rocket_features(windows, parameters(rocket), 2, instructions, zero)
+    np.testing.assert_array_equal(whole, rocket_features(windows, parameters(rocket), instructions=instructions))
+    np.testing.assert_array_equal(limb, rocket_features(without, parameters(rocket), instructions=instructions))
+
+
+def test_both_ways_without_the_library_are_sktimes(monkeypatch):
+    windows = made(3, 12, 300)
+    rocket = MiniRocket.fit(windows, seed=1, num_kernels=168)
+    zero = np.arange(12) >= 6
+    native = rocket.transform_both(windows, zero)
+    monkeypatch.setattr(minirocket, "unavailable", lambda: "asked for sktime")
+    assert np.abs(native - rocket.transform_both(windows, zero)).max() <= 1e-3

@@ -19,16 +19,17 @@ from ecg_ramba.harness.variants import all_variants
 def test_of_one_fold():
     config = FeatureConfig(max_components=3072, records_per_component=4)
     cost = fold_cost(config, train=300, records=100, source=375, targets=[10, 20])
-    assert cost == FeatureCost(fitted=300, transformed=2 * 375 + 30, bytes=(2 * 375 + 30) * 25 * 2)
+    assert cost == FeatureCost(fitted=300, both=375, once=30, bytes=(2 * 375 + 30) * 25 * 2)
     assert fold_cost(config, 300, 45_000, 375, []).bytes == 2 * 375 * 3072 * 2
     every = fold_cost(FeatureConfig(reduction="none"), 300, 100, 375, [])
     assert every.bytes == 2 * 375 * 9996 * 2
-    assert cost + every == FeatureCost(600, 780 + 750, cost.bytes + every.bytes)
+    assert cost + every == FeatureCost(600, 750, 30, cost.bytes + every.bytes)
+    assert cost.windows == 300 + 2 * 375 + 30
 
 
 def test_in_words():
-    said = in_words(FeatureCost(100_000, 200_000, 3_000_000_000), (0.004, 0.002), 2)
-    # 200,000 windows of 4 ms and 100,000 of 6 ms, on two cores
+    said = in_words(FeatureCost(100_000, 80_000, 40_000, 3_000_000_000), (0.006, 0.0085, 0.004), 2)
+    # 100,000 windows of 6 ms, 80,000 of 8.5 ms and 40,000 of 4 ms, on two cores
     assert said == "features: 300,000 windows, about 12 min with 2 workers and 3.0 GB"
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import studies.__main__
+import studies.running
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
@@ -161,13 +162,11 @@ def test_scores_are_those_of_the_suite_and_costs_those_of_its_cells(broken):
 
 def test_the_command_says_synthetic_single_run_and_what_was_not_run(broken, cohort, tiny, monkeypatch, capsys):
     out = broken[0].context.out  # cells that are there already are not run again
-    original, logged = studies.__main__.suite_config, []
+    original, logged = studies.running.suite_config, []
+    monkeypatch.setattr(studies.running, "suite_config", lambda o: dataclasses.replace(original(o), budget=tiny.budget))
+    monkeypatch.setattr(studies.running, "check_tracking", lambda uri: None)
     monkeypatch.setattr(
-        studies.__main__, "suite_config", lambda o: dataclasses.replace(original(o), budget=tiny.budget)
-    )
-    monkeypatch.setattr("ecg_ramba.harness.tracking.check_tracking", lambda uri: None)
-    monkeypatch.setattr(
-        "ecg_ramba.harness.tracking.log_suite", lambda result, evaluation, files, *_: logged.extend(files) or "logged"
+        studies.running, "log_suite", lambda result, evaluation, files, *_: logged.extend(files) or "logged"
     )
     argv = ["lengths", "--tokens", "313", "157", "--data", str(cohort), "--source", "synthetic-source"]
     argv += ["--target", "synthetic-third", "--folds", "2", "--workers", "1", "--out", str(out)]

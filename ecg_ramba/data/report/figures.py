@@ -1,32 +1,32 @@
-"""The report's figures, as PNG."""
+"""The report's figures."""
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ecg_ramba.data.report.facts import ARTEFACT_MV, EINTHOVEN
-from ecg_ramba.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colour-blind-safe palette
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 _SEXES = {"female": "#CC79A7", "male": "#0072B2", "": "#999999"}
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    figure = Canvas(figsize=(width, height), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure, path: Path) -> None:
-    write_atomic(path, lambda p: figure.savefig(p, format="png", metadata={"Software": None}))
-
-
-def labels(counts: pd.DataFrame, annotated: dict[str, frozenset[str]], path: Path) -> None:
+def labels(counts: pd.DataFrame, annotated: dict[str, frozenset[str]]) -> Figure:
     """Records with each class (rows) at each place (columns), on a logarithmic scale; grey where the class is not
     annotated, so that its absence says nothing."""
     figure = _figure(2.2 + 1.1 * len(counts.columns), 1.2 + 0.27 * len(counts))
@@ -42,10 +42,10 @@ def labels(counts: pd.DataFrame, annotated: dict[str, frozenset[str]], path: Pat
     axes.set_xticks(range(len(counts.columns)), counts.columns, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(counts)), counts.index, fontsize=8)
     axes.set_title("Recordings with each class", loc="left", fontsize=10)
-    _save(figure, path)
+    return figure
 
 
-def ages(frame: pd.DataFrame, path: Path) -> None:
+def ages(frame: pd.DataFrame) -> Figure:
     """Histograms of age in decades by sex, a panel a data set."""
     sets = [(name, part) for name, part in frame.groupby("dataset", sort=True) if part["age"].notna().any()]
     across = min(4, len(sets))
@@ -67,10 +67,10 @@ def ages(frame: pd.DataFrame, path: Path) -> None:
     for panel in panels[len(sets) :]:
         panel.axis("off")
     figure.supxlabel("age, years (90 and over stand as published)", fontsize=8)
-    _save(figure, path)
+    return figure
 
 
-def quality(frame: pd.DataFrame, path: Path) -> None:
+def quality(frame: pd.DataFrame) -> Figure:
     """Per data set the share of recordings whose largest deviation, and whose residual, is at least a value."""
     figure = _figure(11, 3.6)
     left, right = figure.subplots(1, 2)
@@ -87,7 +87,7 @@ def quality(frame: pd.DataFrame, path: Path) -> None:
         axes.set_xlabel(label, fontsize=8)
         axes.set_ylabel("share of recordings beyond", fontsize=8)
     left.legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    return figure
 
 
 def _exceeding(axes, values: pd.Series, name: str, style: dict) -> None:
@@ -96,7 +96,7 @@ def _exceeding(axes, values: pd.Series, name: str, style: dict) -> None:
         axes.step(ordered, 1 - np.arange(len(ordered)) / len(ordered), where="post", label=name, linewidth=1.3, **style)
 
 
-def overlap(table: pd.DataFrame, path: Path) -> None:
+def overlap(table: pd.DataFrame) -> Figure:
     """Recordings of each data set (rows) with a copy in each (columns)."""
     figure = _figure(2 + 0.8 * len(table), 1.4 + 0.45 * len(table))
     axes = figure.subplots()
@@ -106,4 +106,4 @@ def overlap(table: pd.DataFrame, path: Path) -> None:
     axes.set_xticks(range(len(table)), table.columns, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(table)), table.index, fontsize=8)
     axes.set_title("Recordings of a row's data set with a copy in a column's", loc="left", fontsize=10)
-    _save(figure, path)
+    return figure

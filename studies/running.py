@@ -1,0 +1,64 @@
+"""What the studies share: the suite behind them, run or found done, its report, and where a study's own files go."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecg_ramba.evaluation.evaluate import Evaluation, evaluate
+from ecg_ramba.evaluation.report import write_report
+from ecg_ramba.harness.config import SuiteConfig, Variant
+from ecg_ramba.harness.executor import default_workers
+from ecg_ramba.harness.options import command_line, suite_config
+from ecg_ramba.harness.outputs import SuiteResult
+from ecg_ramba.harness.progress import Progress
+from ecg_ramba.harness.suite import run_suite
+from ecg_ramba.harness.tracking import check_tracking, log_suite
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study's suite: what was trained, how it scored, the files of its report (report.md first)."""
+
+    result: SuiteResult
+    evaluation: Evaluation
+    files: list[Path]
+    workers: int
+    progress: Progress
+
+    def folder(self, options, study: str, asked: str = "") -> Path:
+        """Where a study's files go: ``studies/STUDY-KEY`` in the results, one for each suite, and for ``asked``."""
+        return options.out / "studies" / "-".join(filter(None, (study, self.result.key[:12], asked)))
+
+
+def run_variants(options, variants: Callable[[SuiteConfig], Sequence[Variant]] | Sequence[Variant]) -> Ran:
+    """Run a suite with the options of a study (:func:`ecg_ramba.harness.options.add_suite_options`).
+
+    Cells that an earlier run finished are found by their keys and not trained again. A tracking place that cannot be
+    used is found out before anything is trained.
+
+    Raises
+    ------
+    UserError
+        For anything the user can put right.
+    """
+    if not options.no_tracking:
+        check_tracking(options.tracking)
+    config, progress = suite_config(options), Progress()
+    command = f"nox -s studies -- {command_line(options.argv)}"
+    workers = options.workers or default_workers()
+    chosen = variants(config) if callable(variants) else variants
+    result = run_suite(config, chosen, options.data, options.out, workers, progress, command)
+    with progress.stage("evaluate", unit="tasks") as report:
+        evaluation = evaluate(result.folder, progress=report)
+    with progress.stage("report", unit="parts") as report:
+        files = write_report(evaluation, result.folder, report)
+    return Ran(result, evaluation, files, workers, progress)
+
+
+def finish(options, ran: Ran, files: Sequence[Path]) -> int:
+    """Print a study's text (its first file) and where its files are, log it; exit status 1 when a variant failed."""
+    print(files[0].read_text(encoding="utf-8"))
+    print("Files:", *(str(f) for f in (*files, ran.files[0])), sep="\n  ")
+    if not options.no_tracking:
+        print(log_suite(ran.result, ran.evaluation, [*ran.files, *files], options.tracking, ran.progress))
+    return 1 if ran.evaluation.failures else 0
