@@ -10,6 +10,7 @@ from pathlib import Path
 from ecg_ramba import __version__
 from ecg_ramba.cli_data import add_data_commands
 from ecg_ramba.cli_model import add_model_commands
+from ecg_ramba.cli_runs import add_run_commands
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.options import (
     Parser,
@@ -44,6 +45,7 @@ def parser() -> Parser:
     commands = made.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     add_data_commands(commands)
     add_model_commands(commands)
+    add_run_commands(commands)
     _train_command(commands)
     _evaluate_command(commands)
     _predict_command(commands)

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -82,6 +83,23 @@ def make_prepared(
 def prepared_toy():
     """The maker of toy data sets."""
     return make_prepared
+
+
+BLANK = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
+
+
+@pytest.fixture(autouse=True)
+def figures_are_blank(request, monkeypatch):
+    """Reports of a test have blank figures, which take no time, unless it is marked ``drawn``; those of a fixture with
+    a wider scope are drawn."""
+
+    def blank(figure, png, pdf):
+        png.write_bytes(BLANK)
+        pdf.write_bytes(b"%PDF-1.4 blank")
+        return BLANK
+
+    if not request.node.get_closest_marker("drawn"):
+        monkeypatch.setattr("ecg_ramba.evaluation.render._draw", blank)
 
 
 TINY = SuiteConfig(

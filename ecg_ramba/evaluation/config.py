@@ -38,6 +38,8 @@ class EvaluationConfig:
         Bootstrap draws of subjects, shared by all models of a task.
     level : float
         Coverage of the intervals.
+    permutations : int
+        Exchanges of the permutation tests, where subjects have more patterns than that.
     min_positives, min_subjects : int
         A class enters a macro average with this many positives of this many positive subjects, and as many negative
         subjects.
@@ -67,6 +69,7 @@ class EvaluationConfig:
 
     draws: int = 2000
     level: float = 0.95
+    permutations: int = 10_000
     min_positives: int = 30
     min_subjects: int = 10
     explore_positives: int = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,20 +54,29 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A figure that was drawn before: its PNG."""
+
+    name: str
+    caption: str
+    file: Path
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading and what is below it.
 
     Parameters
     ----------
     title : str
-    parts : tuple of Text, Table, Figure or Section
+    parts : tuple of Text, Table, Figure, Picture or Section
         A section within a section is one level lower.
     frames : dict of str to DataFrame
         File stem -> the numbers behind it, unrounded, for CSV.
     """
 
     title: str
-    parts: tuple[Text | Table | Figure | Section, ...]
+    parts: tuple[Text | Table | Figure | Picture | Section, ...]
     frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
 

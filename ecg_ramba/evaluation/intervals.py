@@ -4,6 +4,9 @@ Subjects, not records, are drawn: records of one person are not independent. Dra
 name and data set alone, so every model meets the same ones and differences are paired.
 """
 
+import threading
+import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +14,10 @@ import numpy as np
 from ecg_ramba.keys import seed_for
 
 _CACHE_CELLS = 1 << 24
-"""Draw matrices up to this size are kept as float32; larger ones stay bytes and are widened a block at a time."""
-_BLOCK = 250
+"""Draw matrices up to this size are kept as float32; larger ones stay bytes and are widened in blocks of draws."""
+_KEPT_CELLS = 1 << 27
+"""Blocks of a matrix up to this size are kept until another one is asked for."""
+_BLOCK = 1000
 
 
 def subject_draws(strata: np.ndarray, draws: int, seed: int) -> np.ndarray:
@@ -45,6 +50,28 @@ def subject_draws(strata: np.ndarray, draws: int, seed: int) -> np.ndarray:
     return out
 
 
+class _Last:
+    """The widened blocks of the draws that were used last: a task's rankings are scored one after the other."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.forget()
+
+    def forget(self, _=None) -> None:
+        self.whose, self.blocks = None, []
+
+    def of(self, draws: "Draws", widened: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """Blocks of ``draws``, made from ``widened`` unless they are there."""
+        with self.lock:
+            if self.whose is None or self.whose() is not draws:
+                self.forget()
+                self.whose, self.blocks = weakref.ref(draws, self.forget), list(widened)
+            return self.blocks
+
+
+_last = _Last()
+
+
 @dataclass(frozen=True)
 class Draws:
     """The bootstrap draws of one task: ``counts`` (n_subjects, D) uint8, ``seeds`` (n_seeds, D) shares summing to 1."""
@@ -72,11 +99,12 @@ class Draws:
         """``metric(weights)``, an array or tuple of arrays over columns, over all draws -> (k, D)."""
         if self._wide is not None:
             return np.stack(metric(self._wide))
-        width = self.counts.shape[1]
-        starts = range(0, width, _BLOCK)
-        return np.concatenate(
-            [np.stack(metric(self.counts[:, i : i + _BLOCK].astype(np.float32))) for i in starts], axis=1
-        )
+        return np.concatenate([np.stack(metric(block)) for block in self._blocks()], axis=1)
+
+    def _blocks(self) -> Iterable[np.ndarray]:
+        starts = range(0, self.counts.shape[1], _BLOCK)
+        widened = (self.counts[:, i : i + _BLOCK].astype(np.float32) for i in starts)
+        return widened if self.counts.size > _KEPT_CELLS else _last.of(self, widened)
 
     def short(self, members: np.ndarray) -> np.ndarray:
         """(D,) bool: draws that hold none of these subjects."""

@@ -18,6 +18,7 @@ from ecg_ramba.evaluation.config import (
 )
 from ecg_ramba.evaluation.intervals import Draws
 from ecg_ramba.evaluation.metrics import Ranking, brier, calibration_error, decision
+from ecg_ramba.evaluation.parallel import each
 from ecg_ramba.evaluation.scores import UnitScores, nan_mean
 from ecg_ramba.evaluation.suite import Task
 from ecg_ramba.evaluation.support import ClassSupport, Headline
@@ -97,6 +98,47 @@ def _put(out: Measured, estimate: str, values: dict[str, float], draws: np.ndarr
         out.draws |= {(estimate, name): d for name, d in zip(RANKING_METRICS, draws, strict=False)}
 
 
+def ranked_together(context: TaskContext, k: int) -> list[np.ndarray]:
+    """Indices of the units that class ``k``'s headline ranks together: those of each held-out fold, or of the target.
+
+    A fold with one outcome only is left out for all models alike, and counted in the support.
+    """
+    units, scored = context.units, context.support[context.task.scores[k].name].scored
+    if not context.task.source:
+        return [np.flatnonzero(scored)] if scored.any() else []
+    parts = [np.flatnonzero(scored & (units.fold == fold)) for fold in np.unique(units.fold[scored])]
+    return [at for at in parts if len(np.unique(units.positive[at, k])) == 2]
+
+
+def headline_draws(context: TaskContext, scores: np.ndarray, k: int) -> np.ndarray | None:
+    """Bootstrap draws of the headline's ROC-AUC and average precision of class ``k``.
+
+    Parameters
+    ----------
+    context : TaskContext
+    scores : (n_seeds, n_units) array
+        Of that class.
+    k : int
+
+    Returns
+    -------
+    (2, D) float64 array, or None where no units are ranked.
+    """
+    units, parts = context.units, ranked_together(context, k)
+    rankings = [
+        [Ranking(units.positive[at, k], s[at], units.subject[at], len(units.subjects)) for at in parts] for s in scores
+    ]
+    return _drawn(context, rankings)
+
+
+def _drawn(context: TaskContext, rankings: list[list[Ranking]]) -> np.ndarray | None:
+    """(2, D) draws of the mean over each seed's rankings, and over the seeds with each draw's own shares of them."""
+    if not rankings or not rankings[0]:
+        return None
+    per_seed = [nan_mean(np.stack([context.draws.apply(r) for r in of])) for of in rankings]
+    return _over_seeds(per_seed, context.draws.seeds)
+
+
 def _over_seeds(per_seed: list[np.ndarray], shares: np.ndarray) -> np.ndarray:
     """(k, D) draws of each seed -> their mean with each draw's own shares of the seeds."""
     return sum(share * draws for share, draws in zip(shares, per_seed, strict=True))
@@ -117,32 +159,23 @@ def measure(context: TaskContext, scores: UnitScores, config: EvaluationConfig) 
         And ``CHALLENGE`` -> the challenge's score, where the task has it.
     """
     one = _source_class if context.task.source else _target_class
-    out = {score.name: one(context, scores, k, config) for k, score in enumerate(context.task.scores)}
+    found = each(lambda k: one(context, scores, k, config), range(len(context.task.scores)))
+    out = {score.name: of for score, of in zip(context.task.scores, found, strict=True)}
     return out | ({CHALLENGE: _challenge(context, scores, config)} if context.challenge else {})
 
 
 def _source_class(context: TaskContext, scores: UnitScores, k: int, config: EvaluationConfig) -> Measured:
     units, support = context.units, context.support[context.task.scores[k].name]
-    size = len(units.subjects)
-    per_seed, points, rankings, pooled = [], [], [], []
-    wanted = support.name in context.with_draws
+    size, parts = len(units.subjects), ranked_together(context, k)
+    by_seed, points, pooled = [], [], []
     for seed_scores in scores.headline[:, :, k]:
-        in_folds = []
-        for fold in np.unique(units.fold[support.scored]):
-            at = support.scored & (units.fold == fold)
-            y, score = units.positive[at, k], seed_scores[at]
-            if y.all() or not y.any():
-                continue  # this fold has one outcome only: left out for all models alike, and counted in the support
-            in_folds.append(Ranking(y, score, units.subject[at], size))
-            points.append(_points(y, score, config))
-        rankings += in_folds
-        if in_folds:
+        by_seed.append([Ranking(units.positive[at, k], seed_scores[at], units.subject[at], size) for at in parts])
+        points += [_points(units.positive[at, k], seed_scores[at], config) for at in parts]
+        if parts:
             pooled.append(Ranking(units.positive[support.scored, k], seed_scores[support.scored]))
-        if wanted and in_folds:
-            per_seed.append(nan_mean(np.stack([context.draws.apply(r) for r in in_folds])))
     out = Measured()
-    draws = _over_seeds(per_seed, context.draws.seeds) if per_seed else None
-    _put(out, FOLD_MEAN, _ranked(rankings) | _mean(points), draws)
+    draws = _drawn(context, by_seed) if support.name in context.with_draws else None
+    _put(out, FOLD_MEAN, _ranked([r for of in by_seed for r in of]) | _mean(points), draws)
     _put(out, POOLED_OOF, _ranked(pooled))
     return out
 
@@ -161,7 +194,7 @@ def _target_class(context: TaskContext, scores: UnitScores, k: int, config: Eval
     for estimate, weight in weights.items():
         rankings = [Ranking(y, s[at, k], subject, size, weight) for s in scores.headline]
         points = [_points(y, s[at, k], config, weight) for s in scores.headline]
-        draws = _over_seeds([context.draws.apply(r) for r in rankings], context.draws.seeds) if wanted else None
+        draws = _drawn(context, [[r] for r in rankings]) if wanted else None
         _put(out, estimate, _ranked(rankings) | _mean(points), draws)
     per_seed, everyone = [], []
     for seed_scores in scores.folds[:, :, at, k]:

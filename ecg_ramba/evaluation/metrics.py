@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 
-def _cumulate(rows: np.ndarray) -> np.ndarray:
+def cumulate(rows: np.ndarray) -> np.ndarray:
     """Running sum down the rows, in place (row additions are contiguous, which ``np.cumsum(axis=0)`` is not)."""
     for i in range(1, len(rows)):
         np.add(rows[i], rows[i - 1], out=rows[i])
@@ -72,7 +72,7 @@ class Ranking:
         columns = sums.shape[1]
         if n == 0:
             return (np.full(columns, np.nan),) * (1 + precision)
-        positive, above, tied = sums[:n], _cumulate(sums[n : 2 * n + 1]), sums[2 * n + 1 :]
+        positive, above, tied = sums[:n], cumulate(sums[n : 2 * n + 1]), sums[2 * n + 1 :]
         n_positive, n_negative = positive.sum(0, dtype=np.float64), above[-1].astype(np.float64)
         above = above[:-1]  # negatives scored at least as high as the group
         pairs = n_positive * n_negative
@@ -82,7 +82,7 @@ class Ranking:
         auc = np.divide(wins, pairs, out=np.full(columns, np.nan), where=pairs > 0)
         if not precision:
             return (auc,)
-        tp = _cumulate(positive.copy())
+        tp = cumulate(positive.copy())
         above += tp
         np.divide(tp, above, out=tp, where=above > 0)
         found = np.einsum("gd,gd->d", positive, tp)
@@ -101,6 +101,32 @@ class Ranking:
         np.cumsum(np.bincount(row, minlength=n_rows), out=indptr[1:])
         entries = (weight[order].astype(weights.dtype), cluster[order].astype(np.int32), indptr)
         return csr_array(entries, shape=(n_rows, self.n_clusters)) @ weights
+
+
+def wins(positive, score, among_positive, among_score) -> np.ndarray:
+    """How many of the other outcome each unit is ranked rightly against, ties one half.
+
+    Their sum over the positives, or over the negatives, is the Mann-Whitney statistic; divided by the number of the
+    other outcome they are the structural components of DeLong et al. 1988 ("Comparing the areas under two or more
+    correlated receiver operating characteristic curves").
+
+    Parameters
+    ----------
+    positive : (n,) bool array
+    score : (n,) array
+    among_positive, among_score : (m,) arrays
+        Labels and scores of those that they are ranked against; may be the units themselves.
+
+    Returns
+    -------
+    (n,) float64 array
+        Of a positive: negatives among them scored below it. Of a negative: positives among them scored above it.
+    """
+    among_positive, among_score = np.asarray(among_positive, bool), np.asarray(among_score)
+    yes, no = np.sort(among_score[among_positive]), np.sort(among_score[~among_positive])
+    below = 0.5 * (np.searchsorted(no, score, "left") + np.searchsorted(no, score, "right"))
+    above = len(yes) - 0.5 * (np.searchsorted(yes, score, "left") + np.searchsorted(yes, score, "right"))
+    return np.where(positive, below, above)
 
 
 def roc_auc(positive, score, weight=None) -> float:

@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text, walk
+from ecg_ramba.evaluation.document import Figure, Picture, Section, Table, Text, walk
 from ecg_ramba.files import write_atomic, write_text
 from ecg_ramba.markdown import markdown_table
 
@@ -57,11 +57,14 @@ def write_document(title: str, opening: str, sections: Sequence[Section], folder
         If two figures, tables or frames have one name.
     """
     parts = [(section, part) for _, section in walk(tuple(sections)) for part in section.parts]
-    figures = {p.name: p for _, p in parts if isinstance(p, Figure)}
+    figures = {p.name: p for _, p in parts if isinstance(p, (Figure, Picture))}
     tables = {p.name: p for _, p in parts if isinstance(p, Table)}
     frames = {name: frame for _, section in walk(tuple(sections)) for name, frame in section.frames.items()}
-    counted = [p.name for _, p in parts if isinstance(p, Figure)], [p.name for _, p in parts if isinstance(p, Table)]
-    counted += ([name for _, section in walk(tuple(sections)) for name in section.frames],)
+    counted = [
+        [p.name for _, p in parts if isinstance(p, (Figure, Picture))],
+        [p.name for _, p in parts if isinstance(p, Table)],
+        [name for _, section in walk(tuple(sections)) for name in section.frames],
+    ]
     for names in counted:
         if doubled := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"the document names {', '.join(doubled)} twice")
@@ -75,8 +78,12 @@ def write_document(title: str, opening: str, sections: Sequence[Section], folder
             write_text(files[-1], latex(table))
     images = {}
     for figure in figures.values():
-        files += [folder / f"{figure.name}.{kind}" for kind in ("png", "pdf")]
-        images[figure.name] = _draw(figure, *files[-2:])
+        files.append(folder / f"{figure.name}.png")
+        if isinstance(figure, Picture):
+            images[figure.name] = _copied(figure.file, files[-1])
+        else:
+            files.append(folder / f"{figure.name}.pdf")
+            images[figure.name] = _draw(figure, *files[-2:])
     write_text(files[0], markdown(title, opening, sections))
     write_text(files[1], page(title, opening, sections, images))
     return files
@@ -101,6 +108,12 @@ def _draw(figure: Figure, png: Path, pdf: Path) -> bytes:
     return png.read_bytes()
 
 
+def _copied(file: Path, png: Path) -> bytes:
+    content = file.read_bytes()
+    write_atomic(png, lambda p: p.write_bytes(content))
+    return content
+
+
 def markdown(title: str, opening: str, sections: Sequence[Section]) -> str:
     """The document as Markdown; its figures by their file names."""
     parts = [f"# {title}", f"> **{opening}**" if opening else ""]
@@ -112,7 +125,7 @@ def markdown(title: str, opening: str, sections: Sequence[Section]) -> str:
                     parts.append(text)
                 case Table(_, caption, header, rows):
                     parts += [f"*{caption}*" if caption else "", markdown_table(header, rows)]
-                case Figure(name, caption):
+                case Figure(name, caption) | Picture(name, caption):
                     parts.append(f"![{caption}]({name}.png)")
     return "\n\n".join(p for p in parts if p) + "\n"
 
@@ -141,7 +154,7 @@ def page(title: str, opening: str, sections: Sequence[Section], images: Mapping[
                     body.append(_markdown_it().render(text))
                 case Table(_, caption, header, rows):
                     body.append(_table(caption, header, rows))
-                case Figure(name, caption):
+                case Figure(name, caption) | Picture(name, caption):
                     source = f"data:image/png;base64,{base64.b64encode(images[name]).decode()}"
                     shown = html.escape(caption)
                     body.append(f'<figure><img alt="{shown}" src="{source}"><figcaption>{shown}</figcaption></figure>')

@@ -8,14 +8,19 @@ import pandas as pd
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation import report_about as about
+from ecg_ramba.evaluation.calibration_text import calibration_section
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.document import Section, walk
 from ecg_ramba.evaluation.evaluate import Evaluation
+from ecg_ramba.evaluation.pooling_curve import section as pooling
 from ecg_ramba.evaluation.render import write_document
 from ecg_ramba.evaluation.report_cost import cost_section
 from ecg_ramba.evaluation.report_errors import errors_section
-from ecg_ramba.evaluation.report_results import results_sections
+from ecg_ramba.evaluation.report_results import glance, task_sections
+from ecg_ramba.evaluation.report_studies import studies_section
 from ecg_ramba.evaluation.scored import ScoreReader
+from ecg_ramba.evaluation.significance_text import section as statistics
+from ecg_ramba.evaluation.subgroup_text import subgroups_section
 from ecg_ramba.evaluation.tables import banner, departures, run_title
 from ecg_ramba.files import read_json, write_json
 
@@ -37,11 +42,15 @@ def report_sections(
         Called with (sections done, sections in all).
     """
     makers: list[Callable[[], list[Section]]] = [
-        lambda: [about.how_to_read(evaluation), about.data(evaluation)],
-        lambda: results_sections(evaluation),
-        lambda: about.burden(evaluation),
+        lambda: [glance(evaluation), about.how_to_read(evaluation), about.data(evaluation)],
+        lambda: task_sections(evaluation),
+        lambda: [statistics(evaluation, reader)],
+        lambda: [calibration_section(evaluation, reader)],
+        lambda: [subgroups_section(evaluation, reader)],
+        lambda: [pooling(evaluation, reader), *about.burden(evaluation)],
         lambda: [cost_section(evaluation)],
         lambda: [errors_section(evaluation, reader)],
+        lambda: [studies_section(evaluation)],
         lambda: [about.limits(evaluation), about.reproduce(evaluation)],
     ]
     made = []

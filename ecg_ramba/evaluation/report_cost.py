@@ -117,15 +117,16 @@ def pareto_figure(evaluation: Evaluation, frame: pd.DataFrame, tasks: list[str])
     title = {v.name: v.title for v in evaluation.suite.variants}
     reference = next((v.name for v in evaluation.suite.variants if v.reference), None)
     lines = -(-len(names) // 3)
-    height = 0.9 + 2.5 * len(tasks) + 0.2 * lines
+    costs = {cost: label for cost, label in COSTS.items() if np.isfinite(frame[cost]).any()}
+    height = 1.1 + 2.5 * len(tasks) + 0.2 * lines
     figure = Canvas(figsize=(11, height), dpi=150)
     FigureCanvasAgg(figure)
-    bottom, top = (0.55 + 0.2 * lines) / height, 1 - 0.65 / height
-    axes = figure.subplots(len(tasks), len(COSTS), squeeze=False, sharey="row", sharex="col")
+    bottom, top = (0.55 + 0.2 * lines) / height, 1 - 0.85 / height
+    axes = figure.subplots(len(tasks), len(costs), squeeze=False, sharey="row", sharex="col")
     figure.subplots_adjust(left=0.08, right=0.985, bottom=bottom, top=top, wspace=0.07, hspace=0.3)
     for line, task in zip(axes, tasks, strict=True):
         of = frame[frame["task"] == task]
-        for axis, (cost, label) in zip(line, COSTS.items(), strict=True):
+        for axis, (cost, label) in zip(line, costs.items(), strict=True):
             _panel(axis, of, cost, names, reference)
             if task == tasks[-1]:
                 axis.set_xlabel(label, fontsize=9)
@@ -141,6 +142,8 @@ def pareto_figure(evaluation: Evaluation, frame: pd.DataFrame, tasks: list[str])
 
 
 def _panel(axis, of: pd.DataFrame, cost: str, names: list[str], reference: str | None) -> None:
+    from matplotlib.ticker import NullFormatter
+
     known = of[np.isfinite(of[cost]) & np.isfinite(of["roc_auc"])]
     best = known[known[f"front_{cost}"]].sort_values(cost)
     axis.plot(best[cost], best["roc_auc"], color="#009E73", linewidth=1.4, linestyle="--", zorder=1)
@@ -153,6 +156,7 @@ def _panel(axis, of: pd.DataFrame, cost: str, names: list[str], reference: str |
         axis.annotate(str(names.index(row["variant"]) + 1), at, xytext=(4, 3), textcoords="offset points", fontsize=7.5)
     if len(known):
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter(NullFormatter())
     axis.axhline(0.5, color="#767676", linewidth=0.8, linestyle=(0, (4, 3)))
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="#E6E6E6", linewidth=0.6)

@@ -40,13 +40,17 @@ def errors_section(evaluation: Evaluation, reader: ScoreReader) -> Section:
     parts: list = [
         Text(
             f"What {variant.title} scored most wrongly: negatives with the highest score and positives with the "
-            "lowest, classes of the headline only, one a subject. A label may be wrong as well as a score. "
-            f"{LISTED} a task are in errors.csv."
+            "lowest, on the wrong side of the threshold, classes of the headline only, one a subject. A label may be "
+            f"wrong as well as a score. The {LISTED} largest deviations of each task are in errors.csv."
         )
     ]
-    drawn = [row for task in evaluation.contexts for row in _drawn(frame[frame["task"] == task])]
+    threshold = evaluation.config.threshold
+    wrong = frame[frame["positive"] != (frame["score"] >= threshold)]
+    drawn = [row for task in evaluation.contexts for row in _drawn(wrong[wrong["task"] == task])]
     rows = [[r["task"], r["record"], _where(r), r["cls"], _label(r), f"{r['score']:.3f}"] for r in drawn]
-    if rows:
+    if not rows:
+        parts.append(Text("Among these none is on the wrong side."))
+    else:
         header = ["task", "record", "segment", "class", "label", "score"]
         parts.append(Table("errors", f"{kind}Worst errors of {variant.title}", header, rows))
     places = {d["name"]: d.get("place", "") for d in evaluation.suite.info["data"]}

@@ -26,12 +26,12 @@ from ecg_ramba.evaluation.tables import (
 POOLED = "Pooling only: the stored windows pooled otherwise, no retraining"
 
 
-def results_sections(evaluation: Evaluation) -> list[Section]:
-    """At a glance, then each task; tasks on signals that somebody else derived stand apart, at the end."""
+def task_sections(evaluation: Evaluation) -> list[Section]:
+    """Each task by itself; tasks on signals that somebody else derived stand apart, at the end."""
     names = evaluation.contexts
     plain = [name for name, c in names.items() if not c.task.derived]
     derived = [name for name, c in names.items() if c.task.derived]
-    made = [_glance(evaluation), *(_task(evaluation, name) for name in plain)]
+    made = [_task(evaluation, name) for name in plain]
     if derived:
         text = "These recordings were filtered and standardised by someone else; their scores stand apart."
         parts = (Text(text), *(_task(evaluation, name) for name in derived))
@@ -39,7 +39,7 @@ def results_sections(evaluation: Evaluation) -> list[Section]:
     return made
 
 
-def _glance(evaluation: Evaluation) -> Section:
+def glance(evaluation: Evaluation) -> Section:
     """One table over all tasks: the headline ROC-AUC of each variant, and its verdict."""
     kind = kind_of(evaluation)
     columns = [(name, block) for name in evaluation.contexts for block in blocks(evaluation, name)]
@@ -59,8 +59,8 @@ def _glance(evaluation: Evaluation) -> Section:
     if evaluation.failures:
         failed = [[f"`{name}`", reason] for name, reason in evaluation.failures.items()]
         table = Table("failed", f"{kind}Variants without numbers", ["variant", "reason"], failed)
-        return Section(f"{kind}Results at a glance", (Table("glance", caption, header, rows), table), frames)
-    return Section(f"{kind}Results at a glance", (Table("glance", caption, header, rows),), frames)
+        return Section(f"{kind}At a glance", (Table("glance", caption, header, rows), table), frames)
+    return Section(f"{kind}At a glance", (Table("glance", caption, header, rows),), frames)
 
 
 def _column(name: str, block: Block) -> str:

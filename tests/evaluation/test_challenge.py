@@ -199,7 +199,7 @@ def test_a_wrong_table_is_one_clear_line(weights_file, damage, message):
 
 
 def settings(path, **more):
-    return EvaluationConfig(draws=100, challenge_weights=str(path), **more)
+    return EvaluationConfig(draws=100, permutations=100, challenge_weights=str(path), **more)
 
 
 def challenge_rows(evaluation, variant="no_hrv"):
@@ -257,11 +257,14 @@ def test_source_and_target_figures_by_hand(suite, weights_file):
 
 def test_nothing_else_changes_with_the_weights(suite, weights_file):
     folder = suite.write()
-    without, with_it = evaluate(folder, EvaluationConfig(draws=100)), evaluate(folder, settings(weights_file))
+    without, with_it = (
+        evaluate(folder, EvaluationConfig(draws=100, permutations=100)),
+        evaluate(folder, settings(weights_file)),
+    )
     rest = with_it.summary[with_it.summary["metric"] != "challenge_score"].reset_index(drop=True)
     pd.testing.assert_frame_equal(rest, without.summary)
     pd.testing.assert_frame_equal(with_it.per_class, without.per_class)
-    assert settings(weights_file).departures == "draws = 100"
+    assert settings(weights_file).departures == "draws = 100, permutations = 100"
     assert "challenge" not in " ".join(without.notes)
 
 

@@ -265,7 +265,7 @@ def test_neither_torch_nor_mlflow_is_imported(fake_suite):
         "from ecg_ramba.evaluation.flat import mlflow_metrics\n"
         "from ecg_ramba.evaluation.report import write_report\n"
         "early = 'matplotlib' in sys.modules\n"
-        f"made = evaluate(Path({str(folder)!r}), EvaluationConfig(draws=20))\n"
+        f"made = evaluate(Path({str(folder)!r}), EvaluationConfig(draws=20, permutations=50))\n"
         f"write_report(made, Path({str(folder)!r})); mlflow_metrics(made, 'no_hrv')\n"
         "print(json.dumps([early, sorted({'torch', 'mlflow', 'numba', 'sktime'} & set(sys.modules))]))"
     )

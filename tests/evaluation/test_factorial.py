@@ -86,7 +86,7 @@ def test_a_suite_with_factors_has_effects_and_they_are_those_of_its_table(fake_s
             "backbone": "attention" if "attention" in row["name"] else "mamba",
             "hrv": "off" if "no_hrv" in row["name"] else "on",
         }
-    evaluation = evaluate(suite.write(), EvaluationConfig(draws=200))
+    evaluation = evaluate(suite.write(), EvaluationConfig(draws=200, permutations=100))
     assert set(evaluation.factorial) == {t["task"] for t in suite.tasks if t["task"] != "synthetic-third-superclass"}
     files = write_report(evaluation, suite.folder)
     assert "effects.csv" in {f.name for f in files}

@@ -64,7 +64,25 @@ def test_blocks_of_draws_equal_all_at_once(monkeypatch):
     ranking = Ranking(y, score)
     whole = Draws.of(("t",), np.zeros(50), 1, 700, 0).apply(ranking)
     monkeypatch.setattr(intervals, "_CACHE_CELLS", 0)
-    assert np.array_equal(whole, Draws.of(("t",), np.zeros(50), 1, 700, 0).apply(ranking))
+    for block, kept in ((1000, 1 << 27), (300, 1 << 27), (300, 0)):
+        monkeypatch.setattr(intervals, "_BLOCK", block)
+        monkeypatch.setattr(intervals, "_KEPT_CELLS", kept)
+        draws = Draws.of(("t",), np.zeros(50), 1, 700, 0)
+        assert np.array_equal(whole, draws.apply(ranking))
+        assert np.array_equal(whole, draws.apply(ranking))
+
+
+def test_blocks_kept_are_those_of_the_draws_asked_for(monkeypatch):
+    """Two tasks in turn, each with draws of its own; what is no longer there is not kept."""
+    monkeypatch.setattr(intervals, "_CACHE_CELLS", 0)
+    ranking = Ranking(np.arange(40) % 2 == 0, np.random.default_rng(3).random(40))
+    a, b = (Draws.of((name,), np.zeros(40), 1, 60, 0) for name in "ab")
+    for draws in (a, b, a, b):
+        expected = np.stack(ranking(draws.counts.astype(np.float32)))
+        assert np.array_equal(draws.apply(ranking), expected, equal_nan=True)
+    assert len(intervals._last.blocks) == 1
+    del b, draws
+    assert not intervals._last.blocks
 
 
 def test_clusters_widen_the_interval():

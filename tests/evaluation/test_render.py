@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
+from ecg_ramba.evaluation.document import Figure, Picture, Section, Table, Text
 from ecg_ramba.evaluation.render import latex, write_document
 
 
@@ -91,10 +91,19 @@ def test_latex_escapes():
         assert part in text, part
 
 
+@pytest.mark.drawn
 def test_the_same_bytes_twice(written, tmp_path):
     sections = [Section("First", PARTS, {"numbers": FRAME}), Section("Second", (Text("end"),))]
     again = write_document("A title", "Small sample", sections, tmp_path, "report")
     assert [f.read_bytes() for f in again] == [f.read_bytes() for f in written[1]]
+
+
+def test_a_picture_is_taken_as_it_is(written, tmp_path):
+    before = Picture("earlier", "As it was", written[0] / "f.png")
+    files = write_document("t", "", [Section("s", (before,))], tmp_path, "report")
+    assert [f.name for f in files] == ["report.md", "report.html", "earlier.png"]
+    assert files[2].read_bytes() == (written[0] / "f.png").read_bytes()
+    assert "![As it was](earlier.png)" in files[0].read_text()
 
 
 @pytest.mark.parametrize("doubled", [(TABLE, TABLE), (Figure("f", "", drawing), Figure("f", "", drawing))])

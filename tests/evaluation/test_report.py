@@ -15,7 +15,7 @@ from ecg_ramba.evaluation.report import stored_settings, write_report
 from ecg_ramba.evaluation.tables import amount, bracketed, duration, number
 from ecg_ramba.evaluation.terminal import print_summary
 
-QUICK = EvaluationConfig(draws=100)
+QUICK = EvaluationConfig(draws=100, permutations=100)
 
 
 def terminal(evaluation, width):
@@ -64,7 +64,7 @@ def test_settings_are_remembered(synthetic, tmp_path):
 
 def test_settings_that_are_not_the_protocols_stand_above_everything(synthetic, tmp_path):
     evaluation, _, files = synthetic
-    said = "Not the protocol's evaluation: draws = 100."
+    said = "Not the protocol's evaluation: draws = 100, permutations = 100."
     assert said in files[0].read_text()
     assert said in terminal(evaluation, 200)
     assert EvaluationConfig().departures == ""
@@ -143,6 +143,7 @@ def test_tables_have_as_many_cells_as_headers(synthetic):
             rows = []
 
 
+@pytest.mark.drawn
 def test_the_same_bytes_twice(synthetic):
     _, folder, files = synthetic
     before = {f: f.read_bytes() for f in files}

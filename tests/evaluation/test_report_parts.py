@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Figure, Table
+from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.evaluation.render import write_document
 from ecg_ramba.evaluation.report_cost import cost_section, front
 from ecg_ramba.evaluation.report_errors import DRAWN, LISTED, errors_frame, errors_section
+from ecg_ramba.evaluation.report_studies import leave_with_run, studies_section
 from ecg_ramba.evaluation.scored import ScoreReader
 
 QUICK = EvaluationConfig(draws=50)
@@ -74,7 +77,9 @@ def test_errors_that_cannot_be_drawn_are_counted(evaluation):
     text = "\n".join(p.markdown for p in section.parts if hasattr(p, "markdown"))
     assert "recordings of synthetic-third are not drawn: where they were read from is not known." in text
     (table,) = (p for p in section.parts if isinstance(p, Table))
-    assert len(table.rows) <= 2 * DRAWN * len(evaluation.contexts)
+    assert 0 < len(table.rows) <= 2 * DRAWN * len(evaluation.contexts)
+    for *_, label, score in table.rows:
+        assert (label == "positive") == (float(score) < 0.5), "only what is wrong at the threshold"
     assert not [p for p in section.parts if isinstance(p, Figure)]
 
 
@@ -89,6 +94,37 @@ def test_errors_are_drawn_where_the_recordings_are(evaluation, tmp_path, monkeyp
     assert all(f.caption.startswith("Synthetic: ") for f in figures)
     page = figures[0].draw()
     assert any("cannot be drawn" in t.get_text() for axis in page.axes for t in axis.texts), "damaged since: it says so"
+
+
+def test_a_study_stands_in_the_report_of_its_run(evaluation, tmp_path):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    def draw():
+        made = Canvas(figsize=(1, 1))
+        FigureCanvasAgg(made)
+        return made
+
+    def words(section):
+        return " ".join(p.markdown for p in section.parts if isinstance(p, Text))
+
+    assert "No study was run on these models" in words(studies_section(evaluation))
+    table = Table("t", "Synthetic: what came", ["a", "b"], [["1", "2"]])
+    empty = Table("none", "Synthetic: nothing", ["a"], [])
+    sections = [Section("one", (empty, Section("two", (table, Figure("f", "Synthetic: a figure", draw)))))]
+    files = write_document("title", "", sections, tmp_path, "robustness")
+    card = leave_with_run(evaluation.suite.path, "robustness", "robustness", sections, files)
+    made = studies_section(evaluation)
+    (inner,) = made.parts
+    assert inner.title == "Synthetic: robustness"
+    assert str(files[1]) in words(inner)
+    shown, picture = inner.parts[1:]
+    assert (shown.caption, shown.rows) == (table.caption, table.rows)
+    assert picture.file.read_bytes() == (tmp_path / "f.png").read_bytes()
+    card.write_text("{}")
+    with pytest.raises(UserError, match=r"robustness\.json is damaged"):
+        studies_section(evaluation)
+    card.unlink()
 
 
 def test_errors_of_an_older_run_have_no_files(evaluation, tmp_path, fake_suite_class):

@@ -52,7 +52,7 @@ def test_in_the_report_of_three_seeds_and_not_of_one(fake_suite):
     for seeds in (1, 3):
         skills = {"ecg_ramba": 3.0, "worse": 1.0, "same": 3.0}
         suite = fake_suite(f"suite{seeds}", n=400, seeds=seeds, rhythm=False, poolings=False, skills=skills)
-        evaluation = evaluate(suite.write(), EvaluationConfig(draws=300))
+        evaluation = evaluate(suite.write(), EvaluationConfig(draws=300, permutations=100))
         rows = evaluation.summary[
             (evaluation.summary["metric"] == "roc_auc") & (evaluation.summary["task"] == "synthetic-third")
         ].drop_duplicates("variant")

@@ -27,7 +27,7 @@ from ecg_ramba.harness.tracking import log_suite
 from ecg_ramba.harness.variants import all_variants, choose_variants
 from ecg_ramba.models import ModelSpec
 
-QUICK = EvaluationConfig(draws=50)
+QUICK = EvaluationConfig(draws=50, permutations=50)
 
 
 def point(name, content, value=None):
