@@ -85,7 +85,6 @@ def run(options, argv: list[str]) -> int:
 
     from ecg_ramba.errors import UserError
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.render import listing
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.executor import default_workers
@@ -95,6 +94,7 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.harness.suite import run_suite
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
+    from ecg_ramba.render import listing
 
     variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
     config = suite_config(options)

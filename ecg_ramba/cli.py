@@ -148,7 +148,6 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.render import listing
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.files import check_writable
@@ -156,6 +155,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.trained import evaluation_folder, load_models, refuse_unknown_training, training_facts
+    from ecg_ramba.render import listing
 
     settings = evaluation_config(options)
     paths = _checkpoints(options.ckpt)
@@ -218,10 +218,10 @@ def report_command(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ecg_ramba.evaluation.evaluate import evaluate
-    from ecg_ramba.evaluation.render import listing
     from ecg_ramba.evaluation.report import stored_settings, write_report
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.render import listing
 
     if not (options.run_dir / "suite.json").is_file():
         raise UserError(

@@ -85,11 +85,11 @@ def compare_command(options: argparse.Namespace) -> int:
         compare_title,
         print_comparison,
     )
-    from ecg_ramba.evaluation.render import listing, write_document
     from ecg_ramba.evaluation.report import stored_settings
     from ecg_ramba.evaluation.sides import read_sides
     from ecg_ramba.files import check_writable
     from ecg_ramba.harness.progress import Progress
+    from ecg_ramba.render import listing, write_document
 
     sides = read_sides((options.a, options.b), (options.variant_a, options.variant_b))
     settings = [

@@ -5,7 +5,18 @@ import sys
 
 from ecg_ramba.harness.options import Parser, run_command
 
-STUDIES = ("search", "matrix", "lengths", "calibration", "pooling", "coverage")
+STUDIES = (
+    "search",
+    "matrix",
+    "lengths",
+    "calibration",
+    "robustness",
+    "adaptation",
+    "pooling",
+    "shortcuts",
+    "representation",
+    "coverage",
+)
 """Each is a module ``studies.NAME_command`` with ``add_command(subparsers)``, which imports nothing heavy."""
 
 

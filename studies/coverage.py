@@ -3,8 +3,8 @@
 Subjects have unequal numbers of records and a random effect each, so records of one subject resemble each other. Scores
 of a model are normal and the outcome is the subject's, so two records of different outcome are of different subjects:
 the true ROC-AUC is known exactly, and the observed one is unbiased at any number of subjects. The intervals are those
-of the evaluation, by its own draws and metrics; beside them stand those of a bootstrap that draws records and knows of
-no subjects.
+of the evaluation, by its own draws and metrics, spread as it spreads them; beside them stand the plain percentiles of
+the same draws, and those of a bootstrap that draws records and knows of no subjects.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,24 @@ from scipy.stats import norm
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.intervals import Draws, interval, withheld
+from ecg_ramba.evaluation.intervals import Draws, interval, widened, widening, withheld
 from ecg_ramba.evaluation.metrics import Ranking
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.keys import digest, plain, seed_for
 from studies.pieces import piece_folder, read_piece, run_pieces, write_piece
 
-VERSION = 1
+VERSION = 2
 """Raised when simulations of the same design would come out otherwise."""
 CHUNK = 50
 """Simulations of one piece: what is done again at most after a stop."""
 ENOUGH, LOW, HIGH = 100, 0.93, 0.97
 """What was expected before anything was simulated: from so many subjects on, coverage between these."""
-BY_SUBJECT, BY_RECORD = "subjects", "records"
+BY_SUBJECT, BY_PLAIN, BY_RECORD = "subjects", "subjects, plain percentiles", "records"
+BOOTSTRAPS = (BY_SUBJECT, BY_PLAIN, BY_RECORD)
 SCORE, DIFFERENCE = "ROC-AUC", "paired difference"
 COLUMNS = ("value", "difference", "positive_subjects", "negative_subjects", "missing")
 ENDS = ("low", "high")
-BOUNDS = tuple(f"{by}: {of}, {end}" for by in (BY_SUBJECT, BY_RECORD) for of in (SCORE, DIFFERENCE) for end in ENDS)
+BOUNDS = tuple(f"{by}: {of}, {end}" for by in BOOTSTRAPS for of in (SCORE, DIFFERENCE) for end in ENDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +125,20 @@ def simulate(design: Design, subjects: int, number: int) -> dict[str, float]:
         rankings = [Ranking(sample.positive, s, cluster, clusters) for s in sample.scores]
         points = [r(precision=False)[0][0] for r in rankings]
         drawn = [draws.apply(lambda w, r=r: r(w, precision=False))[0] for r in rankings]
-        bounds = {SCORE: interval(drawn[0], design.level), DIFFERENCE: interval(drawn[0] - drawn[1], design.level)}
-        row |= {f"{by}: {of}, {end}": b for of, both in bounds.items() for end, b in zip(ENDS, both, strict=True)}
+        if by == BY_SUBJECT:
+            row |= _bounds(BY_PLAIN, drawn, design)
+            spread = widening(min(len(yes), len(no)), design.level)
+            drawn = [widened(d, point, spread) for d, point in zip(drawn, points, strict=True)]
+        row |= _bounds(by, drawn, design)
         row |= {"value": points[0], "difference": points[0] - points[1]}
         if by == BY_SUBJECT:
             row["missing"] = (draws.short(yes) | draws.short(no)).mean()
     return row
+
+
+def _bounds(by: str, drawn: Sequence[np.ndarray], design: Design) -> dict[str, float]:
+    ends = {SCORE: interval(drawn[0], design.level), DIFFERENCE: interval(drawn[0] - drawn[1], design.level)}
+    return {f"{by}: {of}, {end}": bound for of, both in ends.items() for end, bound in zip(ENDS, both, strict=True)}
 
 
 def simulate_piece(shared: tuple[Design, Path], piece: Piece) -> None:
@@ -201,7 +210,7 @@ def coverage_table(design: Design, found: pd.DataFrame) -> pd.DataFrame:
         given = np.array(
             [not withheld(int(p), int(n), m, config.interval_subjects, config.max_missing) for p, n, m in counts], bool
         )
-        for by in (BY_SUBJECT, BY_RECORD):
+        for by in BOOTSTRAPS:
             for what, truth in design.truth.items():
                 low, high = (known[f"{by}: {what}, {end}"].to_numpy() for end in ENDS)
                 held = (low <= truth) & (truth <= high)

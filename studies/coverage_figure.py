@@ -3,14 +3,19 @@
 import numpy as np
 import pandas as pd
 
-from studies.coverage import BY_RECORD, BY_SUBJECT, HIGH, LOW, Design
+from studies.coverage import BY_PLAIN, BY_RECORD, BY_SUBJECT, HIGH, LOW, Design
 
 # Okabe and Ito's colour-blind-safe palette; the bootstraps differ in marker and line as well.
 _STYLES = {
     BY_SUBJECT: {"color": "#0072B2", "marker": "o", "linestyle": "-"},
+    BY_PLAIN: {"color": "#009E73", "marker": "^", "linestyle": "-."},
     BY_RECORD: {"color": "#D55E00", "marker": "s", "linestyle": "--"},
 }
-_LABELS = {BY_SUBJECT: "drawing subjects, as the evaluation does", BY_RECORD: "drawing records, as if independent"}
+_LABELS = {
+    BY_SUBJECT: "drawing subjects, as the evaluation does",
+    BY_PLAIN: "drawing subjects, plain percentiles",
+    BY_RECORD: "drawing records, as if independent",
+}
 
 
 def draw(design: Design, table: pd.DataFrame):

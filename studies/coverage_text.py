@@ -8,7 +8,18 @@ from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.files import write_atomic, write_text
 from ecg_ramba.keys import digest, plain
 from ecg_ramba.markdown import markdown_table
-from studies.coverage import BY_RECORD, BY_SUBJECT, ENOUGH, HIGH, LOW, VERSION, Design, coverage_table
+from studies.coverage import (
+    BOOTSTRAPS,
+    BY_PLAIN,
+    BY_RECORD,
+    BY_SUBJECT,
+    ENOUGH,
+    HIGH,
+    LOW,
+    VERSION,
+    Design,
+    coverage_table,
+)
 from studies.coverage_figure import draw
 
 TITLE = "How often the intervals hold the truth"
@@ -62,8 +73,9 @@ def _how(design: Design, simulations: int) -> str:
         f"{design.prevalence:g} and has {design.records:g} records on average (geometric from one up: most have few, "
         f"some many); its records share {design.correlation:.0%} of a score's variance. Two models, with true ROC-AUC "
         f"{design.auc:g} and {design.other:g}, whose scores correlate by {design.between:g}. Intervals of "
-        f"{design.level:.0%}, {design.draws:,} draws each: of subjects, as the evaluation draws, and of records, as if "
-        "none of them belonged together. In brackets the 95 % interval that so many simulations give the share."
+        f"{design.level:.0%}, {design.draws:,} draws each: of subjects, as the evaluation draws, spread for few "
+        "subjects as it spreads them, and by their plain percentiles; and of records, as if none of them belonged "
+        "together. In brackets the 95 % interval that so many simulations give the share."
     )
 
 
@@ -72,13 +84,20 @@ def _share(value: float, low: float, high: float) -> str:
 
 
 def _rows(table: pd.DataFrame) -> str:
-    header = ["subjects", "data sets", "with both outcomes", "drawing subjects", "mean width", "drawing records"]
-    header += ["mean width", "reported", "drawing subjects, where reported"]
+    header = ["subjects", "data sets", "with both outcomes", "drawing subjects", "mean width"]
+    header += [
+        "plain percentiles",
+        "mean width",
+        "drawing records",
+        "mean width",
+        "reported",
+        "drawing subjects, where reported",
+    ]
     rows = []
     for subjects, of in table.groupby("subjects"):
-        ours, theirs = (of[of["bootstrap"] == by].iloc[0] for by in (BY_SUBJECT, BY_RECORD))
+        ours, simple, theirs = (of[of["bootstrap"] == by].iloc[0] for by in (BY_SUBJECT, BY_PLAIN, BY_RECORD))
         cells = [f"{subjects:,}", f"{ours['simulations'] + ours['one_outcome']:,}", f"{ours['simulations']:,}"]
-        for r in (ours, theirs):
+        for r in (ours, simple, theirs):
             cells += [_share(r["coverage"], r["lo"], r["hi"]), "–" if pd.isna(r["width"]) else f"{r['width']:.3f}"]
         cells += [f"{ours['reported']:,}", _share(ours["coverage_reported"], ours["lo_reported"], ours["hi_reported"])]
         rows.append(cells)
@@ -91,7 +110,7 @@ def found_text(table: pd.DataFrame, what: str) -> str:
     if of.empty:
         return f"No number of subjects here reaches {ENOUGH}, from which {LOW:.0%} to {HIGH:.0%} were expected."
     said = []
-    for by in (BY_SUBJECT, BY_RECORD):
+    for by in BOOTSTRAPS:
         shares = of[of["bootstrap"] == by]["coverage"]
         inside = int(shares.between(LOW, HIGH).sum())
         said.append(f"drawing {by} {shares.min():.1%} to {shares.max():.1%} ({inside} of {len(shares)} within)")

@@ -19,10 +19,10 @@ def add_command(studies) -> None:
 def run(options) -> int:
     """Run the suite or find it done, pool its windows, write the study; exit status 1 when a variant failed."""
     from ecg_ramba.evaluation.pooling_curve import section
-    from ecg_ramba.evaluation.render import write_document
     from ecg_ramba.evaluation.scored import ScoreReader
     from ecg_ramba.evaluation.tables import banner, departures, kind_of, run_title
     from ecg_ramba.harness.variants import choose_variants
+    from ecg_ramba.render import write_document
     from studies.running import finish, run_variants
 
     ran = run_variants(options, choose_variants(options.only))

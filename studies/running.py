@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecg_ramba.document import Section
 from ecg_ramba.evaluation.evaluate import Evaluation, evaluate
 from ecg_ramba.evaluation.report import write_report
+from ecg_ramba.evaluation.report_studies import leave_with_run
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.executor import default_workers
 from ecg_ramba.harness.options import command_line, suite_config
@@ -13,15 +15,15 @@ from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.tracking import check_tracking, log_suite
+from ecg_ramba.render import listing, write_document
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A study's suite: what was trained, how it scored, the files of its report (report.md first)."""
+    """A study's suite: what was trained, and how it scored."""
 
     result: SuiteResult
     evaluation: Evaluation
-    files: list[Path]
     workers: int
     progress: Progress
 
@@ -50,15 +52,24 @@ def run_variants(options, variants: Callable[[SuiteConfig], Sequence[Variant]] |
     result = run_suite(config, chosen, options.data, options.out, workers, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:
         evaluation = evaluate(result.folder, progress=report)
-    with progress.stage("report", unit="parts") as report:
-        files = write_report(evaluation, result.folder, report)
-    return Ran(result, evaluation, files, workers, progress)
+    return Ran(result, evaluation, workers, progress)
+
+
+def conclude(options, ran: Ran, study: str, title: str, opening: str, sections: Sequence[Section], folder: Path) -> int:
+    """Write a study's document, leave its leading table and figure with the run, and finish."""
+    files = write_document(title, opening, sections, folder, study)
+    leave_with_run(ran.result.folder, study, f"{study} study", sections, files)
+    return finish(options, ran, files)
 
 
 def finish(options, ran: Ran, files: Sequence[Path]) -> int:
-    """Print a study's text (its first file) and where its files are, log it; exit status 1 when a variant failed."""
+    """Write the run's report, print a study's text (its first file) and where it is, log both; exit status 1 when a
+    variant failed."""
+    with ran.progress.stage("report", unit="parts") as report:
+        reported = write_report(ran.evaluation, ran.result.folder, report)
     print(files[0].read_text(encoding="utf-8"))
-    print("Files:", *(str(f) for f in (*files, ran.files[0])), sep="\n  ")
+    print(listing(files))
+    print(f"The report of the run behind it: {reported[0].parent}")
     if not options.no_tracking:
-        print(log_suite(ran.result, ran.evaluation, [*ran.files, *files], options.tracking, ran.progress))
+        print(log_suite(ran.result, ran.evaluation, [*reported, *files], options.tracking, ran.progress))
     return 1 if ran.evaluation.failures else 0

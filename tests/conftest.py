@@ -99,7 +99,7 @@ def figures_are_blank(request, monkeypatch):
         return BLANK
 
     if not request.node.get_closest_marker("drawn"):
-        monkeypatch.setattr("ecg_ramba.evaluation.render._draw", blank)
+        monkeypatch.setattr("ecg_ramba.render._draw", blank)
 
 
 TINY = SuiteConfig(

@@ -4,12 +4,12 @@ import math
 
 import pandas as pd
 
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.calibration import CLIP
 from ecg_ramba.evaluation.calibration_figures import decision_figure, reliability_figure
 from ecg_ramba.evaluation.calibration_measure import AS_PREDICTED
 from ecg_ramba.evaluation.calibration_rows import calibration_frames
 from ecg_ramba.evaluation.config import NO_SUPPORT, PROTOCOL_SUPPORT
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.logistic import DRAWS
 from ecg_ramba.evaluation.rows import MACRO, how_sure

@@ -2,8 +2,8 @@
 
 import math
 
+from ecg_ramba.document import Section, Table, Text
 from ecg_ramba.evaluation.compare import Comparison, sure
-from ecg_ramba.evaluation.document import Section, Table, Text
 from ecg_ramba.evaluation.sides import Side
 from ecg_ramba.evaluation.tables import SYNTHETIC, TOO_SMALL, WARNING, amount, bracketed, number, slug
 

@@ -13,6 +13,7 @@ import numpy as np
 from ecg_ramba.evaluation.calibration import clipped, equal_width
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.factorial import Scored, combine
+from ecg_ramba.evaluation.intervals import widened
 from ecg_ramba.evaluation.measure import TaskContext, ranked_together
 from ecg_ramba.evaluation.metrics import Ranking
 from ecg_ramba.evaluation.parallel import each
@@ -125,6 +126,8 @@ class DrawnMetrics:
                 drawn = None
                 if draws and values:
                     drawn = sum(s * of[metric][j] for s, (_, of) in zip(shares, parts, strict=True))
+                    if metric != "nll":  # which alone is not between 0 and 1
+                        drawn = widened(drawn, value, self.context.spread(name))
                 out[name][metric] = Scored(value, drawn)
         return out
 

@@ -179,7 +179,16 @@ def _contexts(suite: Suite, config: EvaluationConfig, table: Weights | None) -> 
         wanted = {s.name for s in support if s.meets(1, least)} | set(head.classes)
         challenge = challenge_of(table, task, u, support, draws, config) if table else (None, "")
         out[task.name] = TaskContext(
-            task, u, {s.name: s for s in support}, head, draws, frozenset(wanted), shared, short, *challenge
+            task,
+            u,
+            {s.name: s for s in support},
+            head,
+            draws,
+            frozenset(wanted),
+            shared,
+            short,
+            config.level,
+            *challenge,
         )
     return out
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecg_ramba.document import Section, Table, Text
 from ecg_ramba.evaluation.config import NO_SUPPORT, PROTOCOL_SUPPORT
-from ecg_ramba.evaluation.document import Section, Table, Text
 from ecg_ramba.evaluation.leaderboard import Column, Entry, Group, board_table
-from ecg_ramba.evaluation.render import markdown
 from ecg_ramba.evaluation.tables import SYNTHETIC, WARNING, amount, bracketed
 from ecg_ramba.files import write_atomic, write_text
+from ecg_ramba.render import markdown
 
 STEM = "leaderboard"
 TITLE = "Leaderboard"

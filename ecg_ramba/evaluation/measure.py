@@ -16,7 +16,7 @@ from ecg_ramba.evaluation.config import (
     SUBJECT_WEIGHTED,
     EvaluationConfig,
 )
-from ecg_ramba.evaluation.intervals import Draws
+from ecg_ramba.evaluation.intervals import Draws, widened, widening
 from ecg_ramba.evaluation.metrics import Ranking, brier, calibration_error, decision
 from ecg_ramba.evaluation.parallel import each
 from ecg_ramba.evaluation.scores import UnitScores, nan_mean
@@ -31,6 +31,7 @@ class TaskContext:
 
     ``with_draws``: classes whose draws are wanted; ``gap_classes``: those that the source scores in the same way.
     ``short``: class -> (D,) bool, draws that lack an outcome of the class (at the source: in some fold).
+    ``level``: of the intervals, which decides how far the draws of few subjects are spread.
     ``challenge``: for the challenge's score, None where there is none; ``challenge_note``: over what, or why not.
     """
 
@@ -42,9 +43,15 @@ class TaskContext:
     with_draws: frozenset[str]
     gap_classes: frozenset[str]
     short: dict[str, np.ndarray]
+    level: float = EvaluationConfig().level
     challenge: Challenge | None = None
     challenge_note: str = ""
     cache: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def spread(self, cls: str) -> float:
+        """How far a class's draws are spread, see :func:`ecg_ramba.evaluation.intervals.widening`."""
+        support = self.support[cls]
+        return widening(min(support.positive_subjects, support.negative_subjects), self.level)
 
     @property
     def estimate(self) -> str:
@@ -92,10 +99,13 @@ def _ranked(rankings: list[Ranking], precision: bool = True) -> dict[str, float]
     return dict(zip(RANKING_METRICS, (float(v) for v in nan_mean(values)), strict=False)) if len(values) else {}
 
 
-def _put(out: Measured, estimate: str, values: dict[str, float], draws: np.ndarray | None = None) -> None:
+def _put(
+    out: Measured, estimate: str, values: dict[str, float], draws: np.ndarray | None = None, spread: float = 1.0
+) -> None:
     out.value |= {(estimate, name): v for name, v in values.items()}
     if draws is not None:
-        out.draws |= {(estimate, name): d for name, d in zip(RANKING_METRICS, draws, strict=False)}
+        named = zip(RANKING_METRICS, draws, strict=False)
+        out.draws |= {(estimate, name): widened(d, values[name], spread) for name, d in named}
 
 
 def ranked_together(context: TaskContext, k: int) -> list[np.ndarray]:
@@ -111,7 +121,7 @@ def ranked_together(context: TaskContext, k: int) -> list[np.ndarray]:
 
 
 def headline_draws(context: TaskContext, scores: np.ndarray, k: int) -> np.ndarray | None:
-    """Bootstrap draws of the headline's ROC-AUC and average precision of class ``k``.
+    """Bootstrap draws of the headline's ROC-AUC and average precision of class ``k``, spread as its interval wants.
 
     Parameters
     ----------
@@ -128,7 +138,15 @@ def headline_draws(context: TaskContext, scores: np.ndarray, k: int) -> np.ndarr
     rankings = [
         [Ranking(units.positive[at, k], s[at], units.subject[at], len(units.subjects)) for at in parts] for s in scores
     ]
-    return _drawn(context, rankings)
+    draws = _drawn(context, rankings)
+    if draws is None:
+        return None
+    points, spread = _ranked([r for of in rankings for r in of]), _spread(context, k)
+    return np.stack([widened(d, points[name], spread) for name, d in zip(RANKING_METRICS, draws, strict=True)])
+
+
+def _spread(context: TaskContext, k: int) -> float:
+    return context.spread(context.task.scores[k].name)
 
 
 def _drawn(context: TaskContext, rankings: list[list[Ranking]]) -> np.ndarray | None:
@@ -175,7 +193,7 @@ def _source_class(context: TaskContext, scores: UnitScores, k: int, config: Eval
             pooled.append(Ranking(units.positive[support.scored, k], seed_scores[support.scored]))
     out = Measured()
     draws = _drawn(context, by_seed) if support.name in context.with_draws else None
-    _put(out, FOLD_MEAN, _ranked([r for of in by_seed for r in of]) | _mean(points), draws)
+    _put(out, FOLD_MEAN, _ranked([r for of in by_seed for r in of]) | _mean(points), draws, _spread(context, k))
     _put(out, POOLED_OOF, _ranked(pooled))
     return out
 
@@ -195,7 +213,7 @@ def _target_class(context: TaskContext, scores: UnitScores, k: int, config: Eval
         rankings = [Ranking(y, s[at, k], subject, size, weight) for s in scores.headline]
         points = [_points(y, s[at, k], config, weight) for s in scores.headline]
         draws = _drawn(context, [[r] for r in rankings]) if wanted else None
-        _put(out, estimate, _ranked(rankings) | _mean(points), draws)
+        _put(out, estimate, _ranked(rankings) | _mean(points), draws, _spread(context, k))
     per_seed, everyone = [], []
     for seed_scores in scores.folds[:, :, at, k]:
         models = [Ranking(y, s, subject, size) for s in seed_scores if np.isfinite(s).all()]
@@ -204,7 +222,7 @@ def _target_class(context: TaskContext, scores: UnitScores, k: int, config: Eval
             each = [context.draws.apply(lambda w, r=r: r(w, precision=False)) for r in models]
             per_seed.append(np.mean(each, axis=0))
     draws = _over_seeds(per_seed, context.draws.seeds) if per_seed else None
-    _put(out, FOLD_MODELS, _ranked(everyone, precision=False), draws)
+    _put(out, FOLD_MODELS, _ranked(everyone, precision=False), draws, _spread(context, k))
     return out
 
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.burden import HOW
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.pooling_burden import BAND_TITLES, SPEARMAN, BurdenScores
 from ecg_ramba.evaluation.pooling_figures import draw_burden

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.config import NO_SUPPORT, PROTOCOL_SUPPORT
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.drawn import DrawnMetrics
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.factorial import combine
@@ -61,8 +61,13 @@ class Curves:
     windows: dict[str, float]
 
 
-def curves(evaluation: Evaluation, reader: ScoreReader, progress: Callable[[int, int], None] | None = None) -> Curves:
-    """Score every variant of a suite under every pooling of :data:`POOLINGS`.
+def curves(
+    evaluation: Evaluation,
+    reader: ScoreReader,
+    progress: Callable[[int, int], None] | None = None,
+    most: int | None = None,
+) -> Curves:
+    """Score the variants of a suite under every pooling of :data:`POOLINGS`.
 
     Parameters
     ----------
@@ -71,9 +76,11 @@ def curves(evaluation: Evaluation, reader: ScoreReader, progress: Callable[[int,
         Of the same suite.
     progress : callable, optional
         Called with (variants done, variants in all).
+    most : int, optional
+        Variants at most, the reference first; by default all.
     """
     rows, windows, burdens = [], {}, BurdenScores()
-    variants = own_windows(evaluation)
+    variants = own_windows(evaluation)[:most]
     for done, variant in enumerate(variants, 1):
         where = str(evaluation.suite.path / variant.windows)
         for name, context in evaluation.contexts.items():
@@ -132,7 +139,12 @@ def _curve_rows(evaluation: Evaluation, context: TaskContext, base: dict, pooled
     return rows
 
 
-def section(evaluation: Evaluation, reader: ScoreReader, progress: Callable[[int, int], None] | None = None) -> Section:
+def section(
+    evaluation: Evaluation,
+    reader: ScoreReader,
+    progress: Callable[[int, int], None] | None = None,
+    most: int | None = None,
+) -> Section:
     """The pooling curves of a suite, tasks of many windows a unit first, and AF burden against the pooled score.
 
     Parameters
@@ -142,8 +154,10 @@ def section(evaluation: Evaluation, reader: ScoreReader, progress: Callable[[int
         Of the same suite.
     progress : callable, optional
         Called with (variants done, variants in all).
+    most : int, optional
+        Variants at most, the reference first; by default all.
     """
-    made, kind = curves(evaluation, reader, progress), kind_of(evaluation)
+    made, kind = curves(evaluation, reader, progress, most), kind_of(evaluation)
     title = f"{kind}Pooling of windows"
     if made.table.empty:
         return Section(title, (Text("No variant has numbers, so nothing can be pooled."),))
@@ -151,6 +165,8 @@ def section(evaluation: Evaluation, reader: ScoreReader, progress: Callable[[int
     tasks = sorted(made.windows, key=lambda name: -made.windows[name])
     parts = [Text(HOW), *burden_section(evaluation, made.burden, kind)]
     parts += [_task_section(evaluation, name, made, kind) for name in tasks]
+    if (more := len(own_windows(evaluation)) - made.table["variant"].nunique()) > 0:
+        parts.insert(1, Text(f"{more} more variants: `nox -s studies -- pooling` takes all, or those of `--only`."))
     if evaluation.failures:
         lines = [f"- `{name}`: {reason}" for name, reason in evaluation.failures.items()]
         parts.insert(1, Text("Without numbers:\n\n" + "\n".join(lines)))

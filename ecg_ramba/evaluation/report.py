@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from ecg_ramba.document import Section, walk
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation import report_about as about
 from ecg_ramba.evaluation.calibration_text import calibration_section
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Section, walk
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.pooling_curve import section as pooling
-from ecg_ramba.evaluation.render import write_document
 from ecg_ramba.evaluation.report_cost import cost_section
 from ecg_ramba.evaluation.report_errors import errors_section
 from ecg_ramba.evaluation.report_results import glance, task_sections
@@ -23,9 +22,12 @@ from ecg_ramba.evaluation.significance_text import section as statistics
 from ecg_ramba.evaluation.subgroup_text import subgroups_section
 from ecg_ramba.evaluation.tables import banner, departures, run_title
 from ecg_ramba.files import read_json, write_json
+from ecg_ramba.render import write_document
 
 SETTINGS = "settings.json"
 STEM = "report"
+POOLED = 4
+"""Variants whose pooling curves the report shows."""
 
 
 def report_sections(
@@ -47,7 +49,7 @@ def report_sections(
         lambda: [statistics(evaluation, reader)],
         lambda: [calibration_section(evaluation, reader)],
         lambda: [subgroups_section(evaluation, reader)],
-        lambda: [pooling(evaluation, reader), *about.burden(evaluation)],
+        lambda: [pooling(evaluation, reader, most=POOLED), *about.burden(evaluation)],
         lambda: [cost_section(evaluation)],
         lambda: [errors_section(evaluation, reader)],
         lambda: [studies_section(evaluation)],

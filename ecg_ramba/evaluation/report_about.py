@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from ecg_ramba.document import Section, Table, Text
 from ecg_ramba.evaluation.burden import AF_CLASS, HOW
 from ecg_ramba.evaluation.challenge_text import HOW as HOW_CHALLENGE
-from ecg_ramba.evaluation.document import Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.evaluation.tables import duration, kind_of, support_legend, too_small, verdict_legend

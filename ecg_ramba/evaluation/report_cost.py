@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.suite import Variant
 from ecg_ramba.evaluation.tables import SYNTHETIC, amount, banner, bracketed, duration, kind_of

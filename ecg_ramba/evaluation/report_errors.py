@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.errors import RecordError, UserError
 from ecg_ramba.evaluation.config import NO_SUPPORT
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.people import read_people
 from ecg_ramba.evaluation.scored import ScoreReader

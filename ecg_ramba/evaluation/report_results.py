@@ -1,9 +1,9 @@
 """The results of a run, task by task: headline tables, forest plots, classes with their support."""
 
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.burden import AF_CLASS
 from ecg_ramba.evaluation.challenge_text import HEADER as CHALLENGE_HEADER
 from ecg_ramba.evaluation.challenge_text import challenge_caption, challenge_rows
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.factorial_text import HOW as HOW_FACTORIAL
 from ecg_ramba.evaluation.factorial_text import effect_rows, effects_table, grid

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecg_ramba.document import Figure, Picture, Section, Table, Text, walk
 from ecg_ramba.errors import UserError
-from ecg_ramba.evaluation.document import Figure, Picture, Section, Table, Text, walk
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.tables import kind_of
 from ecg_ramba.files import read_json, write_atomic, write_json

@@ -4,8 +4,8 @@ import math
 
 import pandas as pd
 
+from ecg_ramba.document import Section, Table, Text
 from ecg_ramba.evaluation.config import PROTOCOL_SUPPORT
-from ecg_ramba.evaluation.document import Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.mcnemar import LEAST, NO_MCNEMAR
 from ecg_ramba.evaluation.rows import MACRO, how_sure

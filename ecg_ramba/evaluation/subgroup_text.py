@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.evaluation.people import FILE, read_people
 from ecg_ramba.evaluation.rows import MACRO

@@ -52,9 +52,7 @@ def write_truth(context: Context, counts: dict, folder: Path) -> None:
     write_atomic(folder / FILE, lambda p: people(context.source, context.targets, fold).to_parquet(p, index=False))
     folds = dict(zip(context.source.records["record"], fold.tolist(), strict=True))
     parts = {str(f.number): f.digest for f in context.folds}
-    write_json(
-        folder / "splits.json", {"source": context.source.name, "held_out_fold": folds, "training_parts": parts}
-    )
+    write_json(folder / "splits.json", {"source": context.source.name, "held_out_fold": folds, "training_parts": parts})
 
 
 def people(source: Prepared | None, targets: Sequence[Prepared], fold: np.ndarray | None) -> pd.DataFrame:

@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, precision_score
 
+from ecg_ramba.document import Figure, Table, Text, walk
 from ecg_ramba.evaluation.calibration_measure import AS_PREDICTED
 from ecg_ramba.evaluation.calibration_rows import FRAMES, calibration_frames
 from ecg_ramba.evaluation.calibration_text import calibration_section
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Figure, Table, Text, walk
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.logistic import ONE_OUTCOME, ONE_SCORE, calibration_line
 from ecg_ramba.evaluation.metrics import calibration_error
 from ecg_ramba.evaluation.recalibration import METHODS, fit_isotonic
-from ecg_ramba.evaluation.render import write_document
 from ecg_ramba.evaluation.scored import ScoreReader
 from ecg_ramba.evaluation.shown import left_unsaid, shown_variants
+from ecg_ramba.render import write_document
 
 QUICK = EvaluationConfig(draws=100)
 THIRD, RHYTHM = "synthetic-third", "synthetic-rhythm"

@@ -19,10 +19,10 @@ from ecg_ramba.evaluation.compare_text import compare_opening, compare_sections,
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.foreign import read_foreign
-from ecg_ramba.evaluation.render import markdown
 from ecg_ramba.evaluation.sides import read_sides
 from ecg_ramba.evaluation.significance import tests_of as paired_tests
 from ecg_ramba.harness.options import Parser
+from ecg_ramba.render import markdown
 
 QUICK = EvaluationConfig(draws=60)
 FEW = 400

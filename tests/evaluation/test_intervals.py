@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecg_ramba.evaluation import intervals
-from ecg_ramba.evaluation.intervals import Draws, interval, subject_draws, withheld
+from ecg_ramba.evaluation.intervals import Draws, interval, subject_draws, widened, widening, withheld
 from ecg_ramba.evaluation.metrics import Ranking
 
 
@@ -117,3 +117,32 @@ def test_reasons_to_withhold():
     assert "9 positive subjects" in withheld(9, 50, 0.0, 10, 0.05)
     assert "1 negative subject," in withheld(50, 1, 0.0, 10, 0.05)
     assert "6.0% of the draws lack the class, at most 5% may" in withheld(50, 50, 0.06, 10, 0.05)
+
+
+@pytest.mark.parametrize("subjects", [2, 10, 30, 1000])
+def test_draws_are_spread_as_a_t_interval_of_few_is(subjects):
+    from scipy.stats import norm, t
+
+    expected = np.sqrt(subjects / (subjects - 1)) * t.ppf(0.975, subjects - 1) / norm.ppf(0.975)
+    assert widening(subjects, 0.95) == pytest.approx(expected)
+    assert widening(subjects, 0.95) > 1
+    assert widening(1, 0.95) == 1
+
+
+def test_a_mean_of_few_has_the_interval_that_theory_gives():
+    """The bootstrap of a mean of normal values, spread, is the t interval of those values."""
+    from scipy.stats import t
+
+    rng = np.random.default_rng(0)
+    values = 0.5 + 0.05 * rng.standard_normal(12)
+    draws = values[rng.integers(0, 12, (200_000, 12))].mean(1)
+    low, high = interval(widened(draws, values.mean(), widening(12, 0.95)), 0.95)
+    half = t.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.04)
+    assert interval(draws, 0.95)[1] - interval(draws, 0.95)[0] < 2 * half * 0.93
+
+
+def test_spread_draws_stay_probabilities_and_keep_what_is_missing():
+    out = widened(np.array([0.9, 0.99, np.nan, 0.2]), 0.95, 3.0)
+    assert out[[0, 1, 3]].tolist() == pytest.approx([0.8, 1.0, 0.0])
+    assert np.isnan(out[2])

@@ -16,9 +16,9 @@ from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.leaderboard import board_table, read_board
 from ecg_ramba.evaluation.leaderboard_page import board_page, board_sections, board_title, opening, write_board
-from ecg_ramba.evaluation.render import markdown
 from ecg_ramba.files import write_json
 from ecg_ramba.harness.options import Parser
+from ecg_ramba.render import markdown
 
 QUICK = EvaluationConfig(draws=40)
 THIRD = "synthetic-third"

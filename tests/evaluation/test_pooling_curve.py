@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from ecg_ramba.document import Figure, walk
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation import scored
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Figure, walk
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.lines import line_styles
 from ecg_ramba.evaluation.pooled import POOLINGS, label, pooled_scores
@@ -22,9 +22,9 @@ from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.evaluation.pooling_burden import BAND_TITLES, SPEARMAN, band_of, spearman
 from ecg_ramba.evaluation.pooling_curve import COLUMNS, METRICS, TITLES, curves, section
 from ecg_ramba.evaluation.pooling_figures import draw_curves
-from ecg_ramba.evaluation.render import markdown, write_document
 from ecg_ramba.evaluation.scored import ScoreReader
 from ecg_ramba.evaluation.scores import unit_scores
+from ecg_ramba.render import markdown, write_document
 
 RECORDS = "synthetic-rhythm-record"
 CONFIG = EvaluationConfig(draws=200)

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
 from ecg_ramba.evaluation.evaluate import evaluate
-from ecg_ramba.evaluation.render import write_document
 from ecg_ramba.evaluation.report_cost import cost_section, front
 from ecg_ramba.evaluation.report_errors import DRAWN, LISTED, errors_frame, errors_section
 from ecg_ramba.evaluation.report_studies import leave_with_run, studies_section
 from ecg_ramba.evaluation.scored import ScoreReader
+from ecg_ramba.render import write_document
 
 QUICK = EvaluationConfig(draws=50)
 value = st.one_of(st.integers(0, 4).map(float), st.just(float("nan")))

@@ -6,9 +6,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
+from ecg_ramba.document import Table, Text
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Table, Text
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.headline_figures import figures_of, paired_draws, pairs_of
 from ecg_ramba.evaluation.mcnemar import clustered_mcnemar

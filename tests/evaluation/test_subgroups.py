@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ecg_ramba.document import Figure, Table, Text, walk
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Figure, Table, Text, walk
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.people import read_people
 from ecg_ramba.evaluation.scored import ScoreReader

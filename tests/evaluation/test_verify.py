@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecg_ramba import cli_runs
+from ecg_ramba.document import Figure, Section
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation import verify
 from ecg_ramba.evaluation.config import EvaluationConfig
-from ecg_ramba.evaluation.document import Figure, Section
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.manifest import check_manifest, write_manifest
-from ecg_ramba.evaluation.render import write_document
 from ecg_ramba.evaluation.report import report_sections
 from ecg_ramba.evaluation.scored import ScoreReader
 from ecg_ramba.evaluation.verify import compare_table, verify_run, verify_text
 from ecg_ramba.files import sha256_file, write_json
 from ecg_ramba.harness.options import Parser
+from ecg_ramba.render import write_document
 
 QUICK = EvaluationConfig(draws=20, permutations=50)
 

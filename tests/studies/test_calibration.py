@@ -15,9 +15,7 @@ from studies.calibration_command import VARIANTS
 def ran(run_tiny, tmp_path):
     result = run_tiny(tmp_path, ("hrv_logistic", "class_prior"), targets=("synthetic-third",))
     evaluation = evaluate(result.folder, EvaluationConfig(draws=50))
-    report = result.folder / "report.md"
-    report.write_text("the suite's own report")
-    return studies.running.Ran(result, evaluation, [report], 1, Progress())
+    return studies.running.Ran(result, evaluation, 1, Progress())
 
 
 def test_the_command_writes_the_study_logs_it_and_says_synthetic(ran, tmp_path, monkeypatch, capsys):

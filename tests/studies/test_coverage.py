@@ -53,7 +53,7 @@ def test_one_outcome_only_has_no_value_and_is_counted():
     found = pd.DataFrame([{"subjects": 6, "number": 0} | row])
     table = coverage_table(design, found)
     assert table["coverage"].isna().all()
-    assert table["one_outcome"].tolist() == [1] * 4
+    assert table["one_outcome"].tolist() == [1] * 6
     assert "No number of subjects here reaches 100" in found_text(table, "ROC-AUC")
 
 
@@ -119,7 +119,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert f"Command: `nox -s studies -- {' '.join(argv)}`" in text
     assert (folder / "coverage.png").read_bytes()[:4] == b"\x89PNG"
     table = pd.read_csv(folder / "coverage.csv")
-    assert table[["subjects", "bootstrap", "of"]].drop_duplicates().shape[0] == 8
+    assert table[["subjects", "bootstrap", "of"]].drop_duplicates().shape[0] == 12
     assert len(pd.read_csv(folder / "simulations.csv")) == 8
     assert studies.__main__.main([*argv, "--subjects", "1"]) == 2
     assert "error: --subjects 1: two subjects at least" in capsys.readouterr().err

@@ -10,10 +10,10 @@ from ecg_ramba.data.near import NEAR
 from ecg_ramba.data.reading import Found, read_folder
 from ecg_ramba.data.registry import dataset
 from ecg_ramba.data.report import facts, figures
+from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.ecg_paper import drawing
 from ecg_ramba.errors import UserError
-from ecg_ramba.evaluation.document import Figure, Section, Table, Text
-from ecg_ramba.evaluation.render import write_document
+from ecg_ramba.render import write_document
 
 LISTED = 40
 """Refused files, and pairs of near duplicates, that the page lists; the CSV files have them all."""

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from ecg_ramba.evaluation.document import Figure, Picture, Section, Table, Text
-from ecg_ramba.evaluation.render import latex, write_document
+from ecg_ramba.document import Figure, Picture, Section, Table, Text
+from ecg_ramba.render import latex, write_document
 
 
 def drawing():

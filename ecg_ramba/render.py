@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ecg_ramba.evaluation.document import Figure, Picture, Section, Table, Text, walk
+from ecg_ramba.document import Figure, Picture, Section, Table, Text, walk
 from ecg_ramba.files import write_atomic, write_text
 from ecg_ramba.markdown import markdown_table
 
@@ -91,9 +91,10 @@ def write_document(title: str, opening: str, sections: Sequence[Section], folder
 
 def listing(files: Sequence[Path]) -> str:
     """Where a document is, in a few lines: its page and its text by name, what lies beside them by number."""
-    text, page, *others = files
-    beside = f"\n  and {len(others)} tables and figures beside them (CSV, LaTeX, PNG, PDF)" if others else ""
-    return f"Files:\n  {page}\n  {text}{beside}"
+    named = sorted((f for f in files if f.suffix in (".html", ".md")), key=lambda f: f.suffix)
+    others = len(files) - len(named)
+    beside = [f"and {others} tables and figures beside them (CSV, LaTeX, PNG, PDF)"] if others else []
+    return "\n  ".join(["Files:", *map(str, named), *beside])
 
 
 def _draw(figure: Figure, png: Path, pdf: Path) -> bytes:
