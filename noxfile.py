@@ -77,7 +77,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def studies(session: nox.Session) -> None:
-    """Run a named study: search MODEL (Optuna on the inner source validation), matrix, lengths (--help)."""
+    """Run a named study: robustness, shortcuts, adaptation, lengths, matrix, search MODEL and others (--help)."""
     run(session, "studies", *session.posargs)
 
 

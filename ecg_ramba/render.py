@@ -3,6 +3,7 @@
 import base64
 import html
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from ecg_ramba.document import Figure, Picture, Section, Table, Text, walk
@@ -171,6 +172,7 @@ def page(title: str, opening: str, sections: Sequence[Section], images: Mapping[
     )
 
 
+@cache
 def _markdown_it():
     from markdown_it import MarkdownIt
 

@@ -19,8 +19,8 @@ def how_to_read(evaluation: Evaluation) -> Section:
         2: "Each variant was trained twice; seeds are averaged, not resampled.",
     }.get(seeds, f"Each variant was trained {seeds} times; seeds are resampled with the subjects.")
     lines = [
-        f"- Intervals hold {c.level:.0%} of {c.draws:,} bootstrap draws of subjects, the same draws for all variants. "
-        f"{once}",
+        f"- Intervals hold {c.level:.0%} of {c.draws:,} bootstrap draws of subjects, the same draws for all variants, "
+        f"spread for few subjects as a t interval is. {once}",
         f"- Source scores: the metric on each of {evaluation.suite.n_folds} held-out folds, then the mean. Target "
         "scores: window probabilities averaged over the fold models, then pooled once.",
         "- Difference: variant minus reference on the same draws. Transfer gap: source out-of-fold minus the mean of "
