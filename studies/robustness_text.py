@@ -121,7 +121,7 @@ def _lead(evaluation: Evaluation, task: str, cls: str, rows: pd.DataFrame, kind:
     """One headline figure under every stress: summary, heat map, noise, tables."""
     name = slug(task) if cls == MACRO else f"{slug(task)}-{slug(cls)}"
     what = "macro average" if cls == MACRO else cls
-    scored = rows[rows["diff"].notna()]
+    scored = rows[rows["diff"].notna() & (rows["stress"] != CONTROL)]
     if not len(scored):
         reasons = [r for r in dict.fromkeys(rows["reason"]) if r]
         return [Text(f"{task}, {what}: no figure. {'; '.join(reasons).capitalize()}.")]

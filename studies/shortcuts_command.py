@@ -20,7 +20,7 @@ def add_command(studies) -> None:
         "--records", type=positive, default=1000, metavar="N", help="most recordings of a data set (default 1000)"
     )
     made.add_argument(
-        "--permutations", type=positive, default=99, metavar="N", help="permutations of the sites (default 99)"
+        "--permutations", type=positive, default=49, metavar="N", help="permutations of the sites (default 49)"
     )
     made.add_argument(
         "--no-hospitals", action="store_true", help="leave out the suites from Shaoxing to Ningbo and back"

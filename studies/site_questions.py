@@ -36,7 +36,7 @@ class SiteConfig:
         Fewest subjects of each site with a label set, where label sets are matched.
     """
 
-    permutations: int = 99
+    permutations: int = 49
     splits: int = 5
     subjects: int = 10
     cell: int = 3
