@@ -2,7 +2,7 @@
 
 import argparse
 
-from ecg_ramba.harness.options import add_suite_options, add_tracking_options, positive
+from ecg_ramba.harness.options import add_only_option, add_suite_options, add_tracking_options, positive
 
 VARIANTS = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "raw_mamba"]
 """Variants unless others are named."""
@@ -23,13 +23,7 @@ def per_cent(text: str) -> float:
 def add_command(studies) -> None:
     """Add the study to the command line."""
     made = studies.add_parser("adaptation", help="few-shot target access: scores after a few target labels")
-    made.add_argument(
-        "--only",
-        nargs="+",
-        default=VARIANTS,
-        metavar="NAME",
-        help=f"variants or groups (default: {', '.join(VARIANTS)})",
-    )
+    add_only_option(made, VARIANTS)
     made.add_argument(
         "--shares",
         nargs="+",

@@ -1,6 +1,6 @@
 """``nox -s studies -- calibration``: what the scores mean as probabilities, and what recalibration at home does."""
 
-from ecg_ramba.harness.options import add_suite_options, add_tracking_options
+from ecg_ramba.harness.options import add_only_option, add_suite_options, add_tracking_options
 
 VARIANTS = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "raw_mamba"]
 """Variants of the study unless others are named."""
@@ -10,8 +10,7 @@ TITLE = "calibration, recalibration on the source, decisions at a threshold"
 def add_command(studies) -> None:
     """Add the study to the command line."""
     made = studies.add_parser("calibration", help=TITLE)
-    said = f"variants or groups (default: {', '.join(VARIANTS)})"
-    made.add_argument("--only", nargs="+", default=VARIANTS, metavar="NAME", help=said)
+    add_only_option(made, VARIANTS)
     add_suite_options(made)
     add_tracking_options(made)
     made.set_defaults(run=run)

@@ -1,6 +1,12 @@
 """``nox -s studies -- matrix``: each data set as the source, all others as its targets."""
 
-from ecg_ramba.harness.options import add_suite_options, add_tracking_options, command_line, suite_config
+from ecg_ramba.harness.options import (
+    add_only_option,
+    add_suite_options,
+    add_tracking_options,
+    command_line,
+    suite_config,
+)
 
 VARIANTS = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "transformer", "raw_mamba"]
 """Variants of the matrix unless others are named."""
@@ -10,13 +16,7 @@ def add_command(studies) -> None:
     """Add the study to the command line."""
     made = studies.add_parser("matrix", help="each data set as the source, all others as its targets")
     made.add_argument("--datasets", nargs="+", metavar="NAME", help="these (default: all that are in --data)")
-    made.add_argument(
-        "--only",
-        nargs="+",
-        default=VARIANTS,
-        metavar="NAME",
-        help=f"variants or groups (default: {', '.join(VARIANTS)})",
-    )
+    add_only_option(made, VARIANTS)
     add_suite_options(made, targets=False, source=False)
     add_tracking_options(made)
     made.set_defaults(run=run)

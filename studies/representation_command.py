@@ -1,6 +1,6 @@
 """``nox -s studies -- representation``: what each stream holds of rhythm and of morphology."""
 
-from ecg_ramba.harness.options import add_suite_options, add_tracking_options, positive
+from ecg_ramba.harness.options import add_only_option, add_suite_options, add_tracking_options, positive
 
 VARIANTS = ["ecg_ramba"]
 """Variants that are probed unless others are named."""
@@ -9,13 +9,7 @@ VARIANTS = ["ecg_ramba"]
 def add_command(studies) -> None:
     """Add the study to the command line."""
     made = studies.add_parser("representation", help="what each stream holds of rhythm and morphology (probes, CKA)")
-    made.add_argument(
-        "--only",
-        nargs="+",
-        default=VARIANTS,
-        metavar="NAME",
-        help=f"variants or groups (default: {', '.join(VARIANTS)})",
-    )
+    add_only_option(made, VARIANTS)
     made.add_argument(
         "--records", type=positive, default=2000, metavar="N", help="most recordings of a data set (default 2000)"
     )

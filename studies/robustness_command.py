@@ -2,7 +2,7 @@
 
 import argparse
 
-from ecg_ramba.harness.options import add_suite_options, add_tracking_options
+from ecg_ramba.harness.options import add_only_option, add_suite_options, add_tracking_options
 
 VARIANTS = ["ecg_ramba", "no_hrv", "no_minirocket", "resnet1d", "raw_mamba"]
 """Variants of the study unless others are named."""
@@ -18,8 +18,7 @@ def _count(text: str) -> int:
 def add_command(studies) -> None:
     """Add the study to the command line."""
     made = studies.add_parser("robustness", help="trained models on noisy, shortened, miswired recordings")
-    only = f"variants or groups (default: {', '.join(VARIANTS)})"
-    made.add_argument("--only", nargs="+", default=VARIANTS, metavar="NAME", help=only)
+    add_only_option(made, VARIANTS)
     made.add_argument(
         "--stress",
         nargs="+",

@@ -1,6 +1,6 @@
 """``nox -s studies -- shortcuts``: whether data sets and hospitals can be told apart, and from what."""
 
-from ecg_ramba.harness.options import add_suite_options, add_tracking_options, command_line, positive
+from ecg_ramba.harness.options import add_only_option, add_suite_options, add_tracking_options, command_line, positive
 
 VARIANTS = ["ecg_ramba", "resnet1d", "raw_mamba"]
 """Variants whose embeddings are looked at unless others are named."""
@@ -9,13 +9,7 @@ VARIANTS = ["ecg_ramba", "resnet1d", "raw_mamba"]
 def add_command(studies) -> None:
     """Add the study to the command line."""
     made = studies.add_parser("shortcuts", help="whether data sets and hospitals can be told apart, and from what")
-    made.add_argument(
-        "--only",
-        nargs="+",
-        default=VARIANTS,
-        metavar="NAME",
-        help=f"variants or groups (default: {', '.join(VARIANTS)})",
-    )
+    add_only_option(made, VARIANTS)
     made.add_argument(
         "--records", type=positive, default=1000, metavar="N", help="most recordings of a data set (default 1000)"
     )

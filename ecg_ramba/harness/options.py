@@ -63,6 +63,12 @@ def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True, sou
     )
 
 
+def add_only_option(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    """The variants of a study."""
+    said = f"variants or groups (default: {', '.join(default)})"
+    parser.add_argument("--only", nargs="+", default=list(default), metavar="NAME", help=said)
+
+
 def add_tracking_options(parser: argparse.ArgumentParser) -> None:
     """Options for MLflow."""
     tracking = parser.add_argument_group("tracking")
