@@ -123,8 +123,9 @@ def _lead(evaluation: Evaluation, task: str, cls: str, rows: pd.DataFrame, kind:
     what = "macro average" if cls == MACRO else cls
     scored = rows[rows["diff"].notna() & (rows["stress"] != CONTROL)]
     if not len(scored):
-        reasons = [r for r in dict.fromkeys(rows["reason"]) if r]
-        return [Text(f"{task}, {what}: no figure. {'; '.join(reasons).capitalize()}.")]
+        asked = rows[rows["stress"] != CONTROL] if (rows["stress"] != CONTROL).any() else rows
+        reasons = [f"{r[0].upper()}{r[1:]}." for r in dict.fromkeys(asked["reason"]) if r]
+        return [Text(" ".join([f"{task}, {what}: no figure.", *reasons]))]
     title = f"{task}: what stresses do to the ROC-AUC, {what}"
     parts = [
         Text(summary(evaluation, rows, what)),

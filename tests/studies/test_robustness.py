@@ -28,7 +28,7 @@ from ecg_ramba.harness.predict import predict_record
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
-from ecg_ramba.render import write_document
+from ecg_ramba.render import markdown, write_document
 from ecg_ramba.signal import SignalConfig
 from studies import robustness, robustness_rows
 from studies.robustness import run_study
@@ -271,6 +271,13 @@ def test_figures_say_what_they_show(finished, found):
     assert set(lines) == set(rows["title"])
     row = row_of(SimpleNamespace(table=rows), variant="hrv_logistic", stress="white-5db")
     np.testing.assert_allclose(lines[row["title"]], [row["clean"], row["stressed"]])
+
+
+def test_a_task_that_no_stress_applies_to_says_so(found):
+    table = found.table[found.table["stress"].isin([CONTROL, "lead-V1"]) & (found.table["dataset"] == RHYTHM)]
+    said = markdown("title", "", sections(dataclasses.replace(found, table=table)))
+    assert f"{RHYTHM}-window, AF|AFL: no figure. It has no lead V1 (6 recordings)." in said
+    assert "![" not in said
 
 
 def test_nothing_is_done_twice_and_a_damaged_piece_is_made_again_bit_for_bit(found, monkeypatch):
