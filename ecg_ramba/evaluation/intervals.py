@@ -117,9 +117,8 @@ def widening(subjects: int, level: float) -> float:
 
     Of few subjects a bootstrap's spread is too small, by ``sqrt((n - 1) / n)``, and a normal quantile stands where a t
     quantile is due: percentiles of the draws hold the truth too seldom (Hesterberg 2015, "What teachers should know
-    about the bootstrap", expanded percentiles). ``python -m studies coverage`` measures both. Folds within which
-    subjects are drawn count for nothing here: in simulations with five of them this was enough, and taking one off
-    for each fold too much.
+    about the bootstrap", expanded percentiles). ``python -m studies coverage`` measures both, for subjects drawn from
+    one part; that the source's are drawn within folds is not allowed for.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ecg_ramba.data.record import Record
 
 LISTED = 20
-"""Errors of each task in the table of all."""
+"""Deviations of negatives, and of positives, of each task in errors.csv."""
 DRAWN = 2
 """False alarms, and misses, of each task that are drawn."""
 SEGMENT_S = 10.0
@@ -41,7 +41,7 @@ def errors_section(evaluation: Evaluation, reader: ScoreReader) -> Section:
         Text(
             f"What {variant.title} scored most wrongly: negatives with the highest score and positives with the "
             "lowest, on the wrong side of the threshold, classes of the headline only, one a subject. A label may be "
-            f"wrong as well as a score. The {LISTED} largest deviations of each task are in errors.csv."
+            f"wrong as well as a score. The {LISTED} largest deviations of each task, either way, are in errors.csv."
         )
     ]
     threshold = evaluation.config.threshold
@@ -60,7 +60,8 @@ def errors_section(evaluation: Evaluation, reader: ScoreReader) -> Section:
         if not read.there:
             lacking[row["dataset"]] = lacking.get(row["dataset"], 0) + 1
             continue
-        name = slug(f"error-{row['task']}-{row['cls']}-{row['record']}")
+        where = "" if row["segment"] < 0 else f"-{row['segment']}"  # one record may hold a false alarm and a miss
+        name = slug(f"error-{row['task']}-{row['cls']}-{row['record']}{where}")
         parts.append(Figure(name, kind + _title(row), lambda row=row, read=read: _paper(row, read)))
     for dataset, n in lacking.items():
         place = places.get(dataset)
@@ -75,7 +76,10 @@ def _shown(evaluation: Evaluation) -> Variant | None:
 
 
 def errors_frame(evaluation: Evaluation, reader: ScoreReader, variant: Variant) -> pd.DataFrame:
-    """The :data:`LISTED` largest errors of each task, largest first; columns as in :data:`COLUMNS`."""
+    """The :data:`LISTED` largest errors of each task either way, largest first; columns as in :data:`COLUMNS`.
+
+    Negatives and positives are listed apart: where the ones are many, none of the others would be among the largest.
+    """
     people = read_people(evaluation.suite)
     files = {} if people is None else people.set_index(["dataset", "record"])["file"].to_dict()
     made = []
@@ -88,7 +92,7 @@ def errors_frame(evaluation: Evaluation, reader: ScoreReader, variant: Variant) 
         rows = pd.concat(found, ignore_index=True)
         rows["error"] = np.where(rows["positive"], 1 - rows["score"], rows["score"])
         order = ["error", "record", "segment", "cls"]
-        rows = rows.sort_values(order, ascending=[False, True, True, True]).head(LISTED)
+        rows = rows.sort_values(order, ascending=[False, True, True, True]).groupby("positive").head(LISTED)
         rows["task"], rows["dataset"] = context.task.name, context.task.dataset
         rows["file"] = [files.get((context.task.dataset, r), "") for r in rows["record"]]
         made.append(rows)

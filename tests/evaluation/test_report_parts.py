@@ -59,15 +59,16 @@ def test_the_worst_errors_are_those_of_brute_force(evaluation):
     frame = errors_frame(evaluation, reader, variant)
     context = evaluation.contexts["source"]
     scores = reader.scores(variant, context.task).headline.mean(0)
-    found = []
+    found = {True: [], False: []}
     for k, s in enumerate(context.task.scores):
         if s.name in context.head.classes:
-            error = np.abs(context.units.positive[:, k] - scores[:, k])
-            found += [(e, r) for e, r in zip(error, context.units.record, strict=True)]
-    worst = sorted((e for e, _ in found), reverse=True)[:LISTED]
+            for label, score in zip(context.units.positive[:, k], scores[:, k], strict=True):
+                found[bool(label)].append(abs(label - score))
     mine = frame[frame["task"] == "source"]
-    assert np.abs(mine["positive"] - mine["score"]).to_numpy() == pytest.approx(worst)
-    assert len(mine) == LISTED
+    for label, errors in found.items():
+        side = mine[mine["positive"] == label]
+        assert np.abs(label - side["score"]).to_numpy() == pytest.approx(sorted(errors, reverse=True)[:LISTED])
+        assert len(side) == LISTED
     assert set(frame["data"]) == {"synthetic"}
     assert set(frame["task"]) == set(evaluation.contexts)
 
@@ -125,6 +126,22 @@ def test_a_study_stands_in_the_report_of_its_run(evaluation, tmp_path):
     with pytest.raises(UserError, match=r"robustness\.json is damaged"):
         studies_section(evaluation)
     card.unlink()
+
+
+def test_a_false_alarm_and_a_miss_in_one_recording_are_two_figures(evaluation, tmp_path, monkeypatch):
+    frame = errors_frame(evaluation, ScoreReader.of(evaluation), evaluation.suite.reference)
+    row = frame[frame["task"] == "synthetic-rhythm-window"].iloc[[0]]
+    twice = pd.concat(
+        [row.assign(segment=3, positive=False, score=0.9), row.assign(segment=7, positive=True, score=0.1)]
+    )
+    monkeypatch.setattr("ecg_ramba.evaluation.report_errors.errors_frame", lambda *_: twice)
+    (tmp_path / row["file"].item()).write_text("there")
+    data = [{"name": "synthetic-rhythm", "place": str(tmp_path)}]
+    monkeypatch.setitem(evaluation.suite.info, "data", data)
+    section = errors_section(evaluation, ScoreReader.of(evaluation))
+    names = [p.name for p in section.parts if isinstance(p, Figure)]
+    assert len(names) == len(set(names)) == 2
+    write_document("t", "", [section], tmp_path / "out", "report")
 
 
 def test_errors_of_an_older_run_have_no_files(evaluation, tmp_path, fake_suite_class):
