@@ -33,8 +33,8 @@ def run(options) -> None:
     from ecg_ramba.harness.executor import default_workers
     from ecg_ramba.harness.options import command_line
     from ecg_ramba.harness.progress import Progress
-    from studies.coverage import Design, simulate_all
-    from studies.coverage_text import write_coverage
+    from studies.coverage.study import Design, simulate_all
+    from studies.coverage.text import write_coverage
 
     check_writable(options.out)
     design, workers = Design(), options.workers or default_workers()

@@ -25,8 +25,8 @@ def add_command(studies) -> None:
 
 def run(options) -> int:
     """Run both backbones at each length, write the study, log the suite; exit status 1 when a variant failed."""
-    from studies.lengths import chosen, variants
-    from studies.lengths_text import left_out, write_lengths
+    from studies.lengths.study import chosen, variants
+    from studies.lengths.text import left_out, write_lengths
     from studies.running import finish, run_variants
 
     tokens = chosen(options.tokens)

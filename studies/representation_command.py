@@ -26,8 +26,8 @@ def run(options) -> int:
     from ecg_ramba.evaluation.tables import banner, kind_of
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.keys import digest
-    from studies.representation import RepresentationConfig, probe_suite
-    from studies.representation_text import TITLE, representation_sections
+    from studies.representation.study import RepresentationConfig, probe_suite
+    from studies.representation.text import TITLE, representation_sections
     from studies.running import conclude, run_variants
 
     ran = run_variants(options, choose_variants(options.only))

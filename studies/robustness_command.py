@@ -48,12 +48,12 @@ def run(options) -> int:
     from ecg_ramba.evaluation.tables import banner, departures, kind_of
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.keys import digest
-    from studies.robustness import run_study
-    from studies.robustness_plan import plan
-    from studies.robustness_scores import assess
-    from studies.robustness_text import STEM, TITLE, sections
+    from studies.robustness.plan import plan
+    from studies.robustness.scores import assess
+    from studies.robustness.stresses import choose_stresses
+    from studies.robustness.study import run_study
+    from studies.robustness.text import STEM, TITLE, sections
     from studies.running import conclude, run_variants
-    from studies.stresses import choose_stresses
 
     chosen = choose_stresses(options.stress)
     variants = choose_variants(options.only)

@@ -29,11 +29,11 @@ def run(options) -> int:
     from ecg_ramba.evaluation.tables import banner, kind_of
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.keys import digest
-    from studies.hospitals import hospital_suites, hospital_table
     from studies.running import conclude, run_variants
-    from studies.shortcuts import find_shortcuts
-    from studies.shortcuts_text import TITLE, shortcut_sections
-    from studies.site_questions import SiteConfig
+    from studies.shortcuts.hospitals import hospital_suites, hospital_table
+    from studies.shortcuts.questions import SiteConfig
+    from studies.shortcuts.study import find_shortcuts
+    from studies.shortcuts.text import TITLE, shortcut_sections
 
     variants = choose_variants(options.only)
     ran = run_variants(options, variants)

@@ -8,11 +8,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import studies.__main__
-import studies.coverage
+import studies.coverage.study
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.progress import Progress
-from studies.coverage import BY_RECORD, BY_SUBJECT, Design, coverage_table, draw_sample, simulate, simulate_all
-from studies.coverage_text import found_text, write_coverage
+from studies.coverage.study import BY_RECORD, BY_SUBJECT, Design, coverage_table, draw_sample, simulate, simulate_all
+from studies.coverage.text import found_text, write_coverage
 
 QUICK = Design(draws=200)
 
@@ -77,9 +77,9 @@ def test_records_as_if_independent_hold_the_truth_too_seldom(tmp_path):
 
 
 def test_a_stopped_study_goes_on_and_other_settings_are_other_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies.coverage, "CHUNK", 3)
-    done, original = [], studies.coverage.simulate
-    monkeypatch.setattr(studies.coverage, "simulate", lambda d, s, n: done.append((s, n)) or original(d, s, n))
+    monkeypatch.setattr(studies.coverage.study, "CHUNK", 3)
+    done, original = [], studies.coverage.study.simulate
+    monkeypatch.setattr(studies.coverage.study, "simulate", lambda d, s, n: done.append((s, n)) or original(d, s, n))
     design = dataclasses.replace(QUICK, draws=20)
     simulate_all(design, [8], 3, tmp_path, 1, Progress())
     assert len(done) == 3
@@ -101,13 +101,13 @@ def test_a_failed_piece_and_too_few_subjects_are_one_line(tmp_path, monkeypatch)
     def fails(*_):
         raise MemoryError("none left")
 
-    monkeypatch.setattr(studies.coverage, "simulate", fails)
+    monkeypatch.setattr(studies.coverage.study, "simulate", fails)
     with pytest.raises(UserError, match="simulations of 12 subjects failed: MemoryError: none left"):
         simulate_all(QUICK, [12], 5, tmp_path, 1, Progress())
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(studies.coverage, "Design", lambda: dataclasses.replace(QUICK, draws=40))
+    monkeypatch.setattr(studies.coverage.study, "Design", lambda: dataclasses.replace(QUICK, draws=40))
     argv = ["coverage", "--simulations", "4", "--subjects", "12", "100", "--workers", "1", "--out", str(tmp_path)]
     assert studies.__main__.main(argv) == 0
     (folder,) = tmp_path.glob("studies/coverage-*")

@@ -18,8 +18,8 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
 from ecg_ramba.models import PROFILES, InputShape, model_spec
-from studies.lengths import BACKBONES, PATCHES, TOLERANCE, block_parameters, chosen, contrasts, variants
-from studies.lengths_text import write_lengths
+from studies.lengths.study import BACKBONES, PATCHES, TOLERANCE, block_parameters, chosen, contrasts, variants
+from studies.lengths.text import write_lengths
 
 WHOLE = InputShape(samples=5000)
 

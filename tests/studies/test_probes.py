@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from studies.cross_validation import ClassScores, CrossValidated, grouped_split
-from studies.probes import ALPHAS, CLIP, STRENGTH, Design, balanced, combined_p, other_subjects_rows, p_value
-from studies.similarity import cka, gram, hsic
+from studies.probes.cross_validation import ClassScores, CrossValidated, grouped_split
+from studies.probes.linear import ALPHAS, CLIP, STRENGTH, Design, balanced, combined_p, other_subjects_rows, p_value
+from studies.representation.similarity import cka, gram, hsic
 
 
 def drawn(n, d, seed=0):

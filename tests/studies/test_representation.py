@@ -26,17 +26,27 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
 from ecg_ramba.nn.inputs import visible_rhythm
-from studies.activations import segment_activations, segment_source, untrained_network
-from studies.delineation import intervals
-from studies.figure_tables import explained_variance, figure_table, similarity_table
-from studies.listener import STREAMS, Listener
 from studies.pieces import read_piece
-from studies.probe_tables import PAIRS, Scored, contrast_table, grouped, label_table, over_models
-from studies.probing import COMPONENTS, HRV, RAW, UNTRAINED, Place, ProbeJob, auc_of, probe_figures, probe_labels
-from studies.representation import MORPHOLOGY, NEITHER, RHYTHM, RepresentationConfig, probe_suite
-from studies.representation_text import TITLE, representation_sections
-from studies.samples import make_samples
-from studies.shortcuts import planned
+from studies.probes.activations import segment_activations, segment_source, untrained_network
+from studies.probes.listener import STREAMS, Listener
+from studies.probes.samples import make_samples
+from studies.representation.delineation import intervals
+from studies.representation.figure_tables import explained_variance, figure_table, similarity_table
+from studies.representation.probe_tables import PAIRS, Scored, contrast_table, grouped, label_table, over_models
+from studies.representation.probing import (
+    COMPONENTS,
+    HRV,
+    RAW,
+    UNTRAINED,
+    Place,
+    ProbeJob,
+    auc_of,
+    probe_figures,
+    probe_labels,
+)
+from studies.representation.study import MORPHOLOGY, NEITHER, RHYTHM, RepresentationConfig, probe_suite
+from studies.representation.text import TITLE, representation_sections
+from studies.shortcuts.study import planned
 
 SPACE = label_space("merged24")
 FEW = RepresentationConfig(permutations=4, draws=50)

@@ -30,17 +30,18 @@ from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
 from ecg_ramba.render import markdown, write_document
 from ecg_ramba.signal import SignalConfig
-from studies import robustness, robustness_rows
-from studies.robustness import run_study
-from studies.robustness_data import Part, Recording, stressed_data
-from studies.robustness_figures import against_snr, heat_map
-from studies.robustness_plan import choose_recordings, plan
-from studies.robustness_rows import FLIPPED, LABEL_FREE, MOVED, SHIFT, label_free
-from studies.robustness_scores import assess
-from studies.robustness_text import STEM, sections
-from studies.robustness_units import restricted, scored_units
-from studies.robustness_windows import Reader
-from studies.stresses import CONTROL, STRESSES, choose_stresses, stressed
+from studies.robustness import rows as robustness_rows
+from studies.robustness import study as robustness
+from studies.robustness.data import Part, Recording, stressed_data
+from studies.robustness.figures import against_snr, heat_map
+from studies.robustness.plan import choose_recordings, plan
+from studies.robustness.rows import FLIPPED, LABEL_FREE, MOVED, SHIFT, label_free
+from studies.robustness.scores import assess
+from studies.robustness.stresses import CONTROL, STRESSES, choose_stresses, stressed
+from studies.robustness.study import run_study
+from studies.robustness.text import STEM, sections
+from studies.robustness.units import restricted, scored_units
+from studies.robustness.windows import Reader
 
 RHYTHM, THIRD = "synthetic-rhythm", "synthetic-third"
 NAMES = ("ecg_ramba", "pool_max", "hrv_logistic", "class_prior")
@@ -456,7 +457,7 @@ def test_only_what_will_be_scored_counts_for_the_draw():
 
 
 def robustness_strata(contexts, records, segments):
-    from studies.robustness_plan import _strata
+    from studies.robustness.plan import _strata
 
     return _strata(SimpleNamespace(contexts=contexts), "toy", records, segments)
 

@@ -14,12 +14,10 @@ from ecg_ramba.data.leads import LEADS
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness.progress import Progress
-from studies.activations import load_activations
-from studies.hospitals import hospital_suites, hospital_table
-from studies.samples import CROSSING, TOO_SHORT, choose_records, joined, make_samples
-from studies.shortcuts import find_shortcuts, site_question
-from studies.shortcuts_text import TITLE, travel_table
-from studies.site_questions import (
+from studies.probes.activations import load_activations
+from studies.probes.samples import CROSSING, TOO_SHORT, choose_records, joined, make_samples
+from studies.shortcuts.hospitals import hospital_suites, hospital_table
+from studies.shortcuts.questions import (
     DATA_SET,
     SiteConfig,
     explained,
@@ -28,9 +26,11 @@ from studies.site_questions import (
     match_labels,
     matched_weights,
 )
-from studies.site_values import COMPONENTS, CONTROLS, DURATION, HRV, LABELS, LEADS_THERE
-from studies.site_views import AS_RECORDED, LABELS_MATCHED, MATCHED, MODES, View, make_views
-from studies.sites import SiteJob, Values, site_job, site_rows, tell_sites
+from studies.shortcuts.sites import SiteJob, Values, site_job, site_rows, tell_sites
+from studies.shortcuts.study import find_shortcuts, site_question
+from studies.shortcuts.text import TITLE, travel_table
+from studies.shortcuts.values import COMPONENTS, CONTROLS, DURATION, HRV, LABELS, LEADS_THERE
+from studies.shortcuts.views import AS_RECORDED, LABELS_MATCHED, MATCHED, MODES, View, make_views
 
 SPACE = label_space("merged24")
 FEW = SiteConfig(permutations=9)

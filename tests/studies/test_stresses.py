@@ -12,8 +12,8 @@ from ecg_ramba.data.leads import LEADS
 from ecg_ramba.data.record import Record
 from ecg_ramba.errors import UserError
 from ecg_ramba.signal import SignalConfig, preprocess
-from studies.noise import DoesNotApply
-from studies.stresses import CONTROL, STRESSES, choose_stresses, stressed
+from studies.robustness.noise import DoesNotApply
+from studies.robustness.stresses import CONTROL, STRESSES, choose_stresses, stressed
 
 NOISES = [name for name, s in STRESSES.items() if s.group == "noise"]
 ELECTRODES = ("RA", "LA", "LL", *LEADS[6:])

@@ -1,0 +1,1 @@
+"""Accuracy and cost against token length, Mamba against attention."""

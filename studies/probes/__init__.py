@@ -1,0 +1,1 @@
+"""What the studies that read a model from inside share: samples, activations, linear probes and their folds."""

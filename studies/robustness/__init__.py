@@ -1,0 +1,1 @@
+"""Trained models on recordings that were stressed as recorded, everything computed again."""
