@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from ecg_ramba.document import Figure, Picture, Section, Table, Text, walk
-from ecg_ramba.files import write_atomic, write_text
+from ecg_ramba.files import read_json, write_atomic, write_json, write_text
 from ecg_ramba.markdown import markdown_table
 
 TABLES = "tables"
@@ -50,7 +50,8 @@ def write_document(title: str, opening: str, sections: Sequence[Section], folder
     Returns
     -------
     list of Path
-        ``STEM.md``, ``STEM.html``, then the others. The same document gives the same bytes.
+        ``STEM.md``, ``STEM.html``, then the others. The same document gives the same bytes. What an earlier document of
+        this name left there, and this one lacks, is deleted.
 
     Raises
     ------
@@ -87,7 +88,19 @@ def write_document(title: str, opening: str, sections: Sequence[Section], folder
             images[figure.name] = _draw(figure, *files[-2:])
     write_text(files[0], markdown(title, opening, sections))
     write_text(files[1], page(title, opening, sections, images))
+    _forget_earlier(folder, stem, files)
     return files
+
+
+def _forget_earlier(folder: Path, stem: str, files: Sequence[Path]) -> None:
+    """Delete what the last document of this name wrote here and this one did not; leave a list for the next."""
+    listed, written = folder / f".{stem}.files.json", {f.relative_to(folder).as_posix() for f in files}
+    earlier = set(read_json(listed)) if listed.is_file() else set()
+    for name in earlier - written:
+        place = folder / name
+        if place.resolve().is_relative_to(folder.resolve()):
+            place.unlink(missing_ok=True)
+    write_json(listed, sorted(written))
 
 
 def listing(files: Sequence[Path]) -> str:

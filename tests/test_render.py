@@ -1,5 +1,6 @@
 """One document in Markdown, HTML, LaTeX, CSV and figures: the same words, nothing that could run, no clashes."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -53,8 +54,25 @@ def test_files(written):
     folder, files = written
     names = [f.relative_to(folder).as_posix() for f in files]
     assert names == ["report.md", "report.html", "numbers.csv", "tables/t.tex", "f.png", "f.pdf"]
-    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == sorted(names)
+    there = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+    assert sorted(there) == sorted([*names, ".report.files.json"])
     assert (folder / "numbers.csv").read_text() == 'a\n0.33333333\n""\n'
+
+
+def test_what_an_earlier_document_left_is_deleted_and_nothing_else(tmp_path):
+    folder, own = tmp_path / "report", tmp_path / "report" / "notes.txt"
+    write_document("A title", "", [Section("First", PARTS, {"numbers": FRAME})], folder, "report")
+    own.write_text("somebody's")
+    (folder / "other.csv").write_text("another document's")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("not ours")
+    listed = folder / ".report.files.json"
+    listed.write_text(json.dumps([*json.loads(listed.read_text()), "../outside.txt", str(outside), "gone.png"]))
+    files = write_document("A title", "", [Section("First", (Text("end"),))], folder, "report")
+    assert [f.name for f in files] == ["report.md", "report.html"]
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert there == {"report.md", "report.html", "notes.txt", "other.csv", ".report.files.json"}
+    assert outside.is_file()
 
 
 def test_markdown(written):

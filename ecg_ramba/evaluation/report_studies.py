@@ -1,5 +1,6 @@
 """Studies of a run in its report: of each the leading table and figure, as the study left them with the run."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def leave_with_run(run: Path, study: str, title: str, sections: Sequence[Section
     parts = [part for _, section in walk(tuple(sections)) for part in section.parts]
     table = next((p for p in parts if isinstance(p, Table) and p.rows), None)
     figure = next((p for p in parts if isinstance(p, Figure)), None)
-    card: dict = {"title": title, "page": str(files[1].resolve())}
+    card: dict = {"title": title, "page": Path(os.path.relpath(files[1], run)).as_posix()}
     if table is not None:
         card["table"] = {"caption": table.caption, "header": list(table.header), "rows": [list(r) for r in table.rows]}
     if figure is not None:
@@ -75,7 +76,7 @@ def studies_section(evaluation: Evaluation) -> Section:
 
 def _card(path: Path, card: dict, kind: str) -> Section:
     """One study's part of the report."""
-    parts: list = [Text(f"The whole study: `{card['page']}`.")]
+    parts: list = [Text(f"The whole study: `{card['page']}`, from the run's folder.")]
     if table := card.get("table"):
         rows = [[str(v) for v in row] for row in table["rows"]]
         parts.append(Table(f"study-{path.stem}", table["caption"], list(table["header"]), rows))
