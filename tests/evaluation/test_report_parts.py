@@ -1,5 +1,7 @@
 """Parts of the report: cost with its front, the worst errors."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
