@@ -87,7 +87,7 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.evaluation.evaluate import evaluate
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.external import external_variants
     from ecg_ramba.harness.foundation import foundation_variants
     from ecg_ramba.harness.progress import Progress
@@ -108,8 +108,8 @@ def run(options, argv: list[str]) -> int:
         check_tracking(options.tracking)
     progress = Progress()
     command = "nox -s ablations" + (f" -- {command_line(argv)}" if argv else "")
-    workers = options.workers or default_workers()
-    result = run_suite(config, variants, options.data, options.out, workers, progress, command)
+    executor = chosen_executor(options)
+    result = run_suite(config, variants, options.data, options.out, executor, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:
         evaluation = evaluate(result.folder, settings, progress=report)
     with progress.stage("report", unit="parts") as report:

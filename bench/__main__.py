@@ -37,11 +37,11 @@ def run_scale(options) -> None:
     """Measure, and print what was found."""
     from bench.scale import measure
     from ecg_ramba.files import write_json
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.local import local
     from ecg_ramba.harness.progress import Progress
 
-    workers = options.workers or default_workers()
-    found = measure(options.to, options.records, workers, options.compare, Progress())
+    executor = local(options.workers)
+    found = measure(options.to, options.records, executor, options.compare, Progress())
     place = options.to / f"scale-{options.records}.json"
     write_json(place, found)
     print(place.read_text())

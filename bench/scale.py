@@ -25,6 +25,7 @@ from ecg_ramba.files import building, is_complete
 from ecg_ramba.harness.cells import Cell
 from ecg_ramba.harness.config import SuiteConfig
 from ecg_ramba.harness.contexts import make_context
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.feature_jobs import compute_features
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.variants import REFERENCE, all_variants
@@ -109,7 +110,7 @@ def anonymous_mb() -> float:
     return total
 
 
-def measure(folder: Path, number: int, workers: int, compare: int, progress: Progress) -> dict:
+def measure(folder: Path, number: int, executor: Executor, compare: int, progress: Progress) -> dict:
     """Do the work once and say what it took.
 
     Parameters
@@ -118,8 +119,8 @@ def measure(folder: Path, number: int, workers: int, compare: int, progress: Pro
         Holds the recordings, and the results until the end.
     number : int
         Recordings of the source.
-    workers : int
-        Processes.
+    executor : Executor
+        Where jobs run.
     compare : int
         Recordings for the stock calls; 0 leaves them out.
     progress : Progress
@@ -133,10 +134,10 @@ def measure(folder: Path, number: int, workers: int, compare: int, progress: Pro
     out = folder / f"work-{number}"
     shutil.rmtree(out, ignore_errors=True)
     suite = SuiteConfig(source=SOURCE.name, targets=(TARGET,))
-    found: dict = {"synthetic": True, "records": number, "workers": workers, "machine": facts()}
+    found: dict = {"synthetic": True, "records": number, "workers": executor.workers, "machine": facts()}
     with watch() as seen, _timed(found, "prepare_s"):
         with progress.stage("prepare", unit="recordings") as report:
-            data = [prepare(dataset(SOURCE.name), recordings / SOURCE.name, out, SignalConfig(), workers, report)]
+            data = [prepare(dataset(SOURCE.name), recordings / SOURCE.name, out, SignalConfig(), executor.here, report)]
         data.append(prepare(dataset(TARGET), recordings / TARGET, out))
     found["prepare_mb"] = seen.peak_mb
     with watch() as seen, _timed(found, "open_s"):
@@ -145,12 +146,12 @@ def measure(folder: Path, number: int, workers: int, compare: int, progress: Pro
         context, _ = make_context(suite, data, out)
         config = all_variants()[REFERENCE].configuration(suite.profile)
         cell = Cell(variant=REFERENCE, model="ecg_ramba", config=config, fold=1, seed=0)
-        compute_features(context, [cell], workers, progress)
+        compute_features(context, [cell], executor, progress)
     found["features_mb"] = seen.peak_mb
     found |= read_windows(data[0], context.source_table.at, context.source_table.start)
     found["windows"] = len(context.source_table)
     if compare:
-        found["stock_s"] = stock_seconds(recordings / SOURCE.name, compare, workers, progress) * number
+        found["stock_s"] = stock_seconds(recordings / SOURCE.name, compare, executor.here, progress) * number
         found["ratio"] = found["stock_s"] / (found["prepare_s"] + found["features_s"])
     shutil.rmtree(out)
     return found

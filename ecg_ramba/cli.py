@@ -113,7 +113,7 @@ def train_command(options: argparse.Namespace) -> int:
     """Train one model on all folds and leave models/fold1_best.pt … with SHA256SUMS."""
     from ecg_ramba.files import check_writable
     from ecg_ramba.harness.config import Variant
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.suite import run_suite
     from ecg_ramba.harness.trained import publish_models
@@ -123,10 +123,10 @@ def train_command(options: argparse.Namespace) -> int:
     options.target = []
     config = suite_config(options)
     variant = Variant(name=spec.name, title=spec.title, model=spec.name)
-    workers = options.workers or default_workers()
+    executor = chosen_executor(options)
     command = f"ecg-ramba {command_line(options.argv)}"
     check_writable(options.models)
-    result = run_suite(config, [variant], options.data, options.out, workers, Progress(), command)
+    result = run_suite(config, [variant], options.data, options.out, executor, Progress(), command)
     if result.failures:
         raise UserError(f"training failed: {'; '.join(result.failures.values())}")
     for path in publish_models(result.context, result.cells[spec.name], options.models, options.data):
@@ -152,7 +152,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from ecg_ramba.evaluation.terminal import print_summary
     from ecg_ramba.files import check_writable
     from ecg_ramba.harness.contexts import cache_dir, load_named
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.jobs import default_workers
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.trained import evaluation_folder, load_models, refuse_unknown_training, training_facts
     from ecg_ramba.render import listing

@@ -104,7 +104,7 @@ def data_check(options: argparse.Namespace) -> int:
     from ecg_ramba.data.check import check
     from ecg_ramba.data.check_text import render
     from ecg_ramba.files import check_writable, write_text
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.jobs import default_workers
     from ecg_ramba.harness.progress import Progress
 
     if options.json:
@@ -125,7 +125,7 @@ def data_report(options: argparse.Namespace) -> int:
     ECG paper."""
     from ecg_ramba.data.report.report import write_report
     from ecg_ramba.files import check_writable
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.jobs import default_workers
     from ecg_ramba.harness.progress import Progress
 
     check_writable(options.to)
@@ -144,7 +144,7 @@ def data_labels(options: argparse.Namespace) -> int:
 
     from ecg_ramba.data.check import check
     from ecg_ramba.data.labels_text import of_releases, of_report, render_labels
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.jobs import default_workers
     from ecg_ramba.harness.progress import Progress
 
     if options.folder is None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ecg_ramba.errors import UserError
-from ecg_ramba.harness.options import command_group
+from ecg_ramba.harness.options import add_tracking_options, command_group
 
 
 def add_model_commands(commands) -> None:
@@ -41,6 +41,15 @@ def add_model_commands(commands) -> None:
         help="read recordings as the release did abroad: whole 10 s, no band-pass, absent leads as zeros",
     )
     published.set_defaults(run=model_import)
+    registered = model.add_parser(
+        "register", help="fold models in MLflow's registry", description=model_register.__doc__
+    )
+    registered.add_argument("run_folder", metavar="RUN", type=Path, help="a finished run: runs/suites/KEY")
+    registered.add_argument("--variant", default="ecg_ramba", metavar="NAME", help="default: ecg_ramba")
+    registered.add_argument("--seed", type=int, default=0, metavar="N", help="training seed (default 0)")
+    registered.add_argument("--name", metavar="NAME", help="of the registered model (default: the variant's)")
+    add_tracking_options(registered, optional=False)
+    registered.set_defaults(run=model_register)
 
 
 def model_list(options: argparse.Namespace) -> int:
@@ -102,4 +111,28 @@ def model_import(options: argparse.Namespace) -> int:
     for path in import_published(options.file, options.basis or [None], options.models, **settings):
         print(path)
     print(f"score them: ecg-ramba evaluate --ckpt {options.models} --data DIR --target cpsc2021 ptbxl")
+    return 0
+
+
+def model_register(options: argparse.Namespace) -> int:
+    """Register a variant's fold models, each and all together, with their code: raw signals in, probabilities out."""
+    from ecg_ramba.files import read_json
+    from ecg_ramba.harness.served import checkpoints_of, register
+    from ecg_ramba.harness.tracking import check_tracking
+
+    suite = read_json(options.run_folder / "suite.json")
+    paths = checkpoints_of(options.run_folder.absolute(), options.variant, options.seed)
+    check_tracking(options.tracking)
+    facts = {
+        "suite": suite["key"][:16],
+        "variant": options.variant,
+        "source": suite["source"],
+        "commit": suite["commit"],
+    }
+    facts["data"] = "synthetic" if suite["synthetic"] else "real"
+    made = register(paths, options.name or options.variant, facts, options.tracking)
+    for name in made:
+        print(name)
+    command = f"mlflow models predict -m {made[-1]} --env-manager local -i FILE"
+    print(f"try it: MLFLOW_TRACKING_URI={options.tracking} {command}")
     return 0

@@ -54,7 +54,7 @@ def run(options) -> int:
     if shares == [0.0]:
         raise UserError("--shares 0: name a share above 0 as well; without one nothing is adapted")
     ran = run_variants(options, choose_variants(options.only))
-    studies = run_study(ran.result, ran.evaluation, shares, options.draws_of_subjects, ran.workers, ran.progress)
+    studies = run_study(ran.result, ran.evaluation, shares, options.draws_of_subjects, ran.executor, ran.progress)
     where = run_title(ran.evaluation).replace("tested zero-shot on", "adapted to")
     title = f"{kind_of(ran.evaluation)}Adaptation study, not zero-shot. {where}"
     folder = ran.folder(options, "adaptation", digest([shares, options.draws_of_subjects])[:6])

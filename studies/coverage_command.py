@@ -22,6 +22,13 @@ def add_command(studies) -> None:
         metavar="N",
         help=f"numbers of subjects (default: {' '.join(map(str, SUBJECTS))}; some minutes on two cores)",
     )
+    made.add_argument(
+        "--folds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="draw within so many folds, as for the source (default 1: as for a target)",
+    )
     made.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results (default: runs)")
     made.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one a core)")
     made.set_defaults(run=run)
@@ -30,15 +37,15 @@ def add_command(studies) -> None:
 def run(options) -> None:
     """Simulate what is not there yet, write the study, print it."""
     from ecg_ramba.files import check_writable
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.local import local
     from ecg_ramba.harness.options import command_line
     from ecg_ramba.harness.progress import Progress
     from studies.coverage.study import Design, simulate_all
     from studies.coverage.text import write_coverage
 
     check_writable(options.out)
-    design, workers = Design(), options.workers or default_workers()
-    found = simulate_all(design, options.subjects, options.simulations, options.out, workers, Progress())
+    design, executor = Design(folds=options.folds), local(options.workers)
+    found = simulate_all(design, options.subjects, options.simulations, options.out, executor, Progress())
     command = f"nox -s studies -- {command_line(options.argv)}"
     files = write_coverage(design, found, options.simulations, command, options.out)
     print(files[0].read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ from ecg_ramba.evaluation.evaluate import Evaluation, evaluate
 from ecg_ramba.evaluation.report import write_report
 from ecg_ramba.files import write_atomic, write_text
 from ecg_ramba.harness.config import SuiteConfig, Variant
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -51,7 +52,7 @@ def run_matrix(
     names: Sequence[str],
     data_dir: Path | None,
     out: Path,
-    workers: int,
+    executor: Executor,
     progress: Progress,
     command: str,
 ) -> list[Suite]:
@@ -64,7 +65,7 @@ def run_matrix(
     variants : sequence of Variant
     names : sequence of str
         Data sets, at least two.
-    data_dir, out, workers, progress, command
+    data_dir, out, executor, progress, command
         As for :func:`ecg_ramba.harness.suite.run_suite`.
 
     Raises
@@ -80,7 +81,7 @@ def run_matrix(
         progress.say(f"source {source} ({len(suites) + 1} of {len(names)})")
         try:
             made = dataclasses.replace(config, source=source, targets=targets)
-            result = run_suite(made, variants, data_dir, out, workers, progress, command)
+            result = run_suite(made, variants, data_dir, out, executor, progress, command)
         except LeakageError:
             raise
         except UserError as error:

@@ -24,7 +24,7 @@ def add_command(studies) -> None:
 
 def run(options) -> None:
     """Run every data set as the source, write the matrix, log each suite."""
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
@@ -38,8 +38,8 @@ def run(options) -> None:
         check_tracking(options.tracking)
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
-    workers = options.workers or default_workers()
-    suites = run_matrix(config, variants, names, options.data, options.out, workers, progress, command)
+    executor = chosen_executor(options)
+    suites = run_matrix(config, variants, names, options.data, options.out, executor, progress, command)
     key = digest([s.result.key if s.result else s.reason for s in suites])
     files = write_matrix(suites, options.out / "studies" / f"matrix-{key[:12]}")
     for suite in suites:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecg_ramba.files import building, is_complete
-from ecg_ramba.harness.executor import run_jobs
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.progress import Progress
 
 ARRAYS = "arrays.npz"
@@ -35,7 +35,7 @@ def run_pieces(
     shared: Any,
     jobs: Sequence[Any],
     folders: Sequence[Path],
-    workers: int,
+    executor: Executor,
     progress: Progress,
     stage: str,
 ) -> dict[int, str]:
@@ -50,8 +50,8 @@ def run_pieces(
     jobs : sequence
     folders : sequence of Path
         The piece of each job; two jobs of one piece run once.
-    workers, progress, stage
-        As in :func:`ecg_ramba.harness.executor.run_jobs`; the words of the progress bar.
+    executor, progress, stage
+        Where jobs run, how progress is shown, and the words of its bar.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def run_pieces(
     failed: dict[Path, str] = {}
     if left:
         with progress.stage(stage, unit="pieces") as report:
-            for done, outcome in enumerate(run_jobs(function, shared, [jobs[i] for i in left], workers), 1):
+            for done, outcome in enumerate(executor.run(function, shared, [jobs[i] for i in left]), 1):
                 if outcome.reason:
                     failed[folders[left[outcome.index]]] = outcome.reason
                     progress.say(f"{stage}: {outcome.reason}")

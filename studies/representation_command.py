@@ -32,7 +32,7 @@ def run(options) -> int:
 
     ran = run_variants(options, choose_variants(options.only))
     config = RepresentationConfig(records=options.records, permutations=options.permutations)
-    probed = probe_suite(ran.result, ran.evaluation, config, ran.workers, ran.progress)
+    probed = probe_suite(ran.result, ran.evaluation, config, ran.executor, ran.progress)
     with ran.progress.stage("tables", unit="variants"):
         sections = representation_sections(probed, ran.evaluation, config)
     folder = ran.folder(options, "representation", digest(config)[:8])

@@ -25,8 +25,7 @@ def add_command(studies) -> None:
         default=[],
         metavar="NAME",
         help="stresses, families or groups of them: noise, white, wander, muscle, mains50, mains60, leads, lead-I, "
-        "sampling, amplitude, electrodes, time, … (default: noise at 20 and 5 dB without mains60, four single leads, "
-        "and all but gain-0.8 of the others)",
+        "sampling, amplitude, electrodes, time, … (default: all but mains60)",
     )
     made.add_argument(
         "--records",
@@ -36,7 +35,7 @@ def add_command(studies) -> None:
         help="recordings of each target at most (default 100; 0: all)",
     )
     made.add_argument(
-        "--segments", type=_count, default=6, metavar="N", help="10 s segments of a recording (default 6; 0: all)"
+        "--segments", type=_count, default=2, metavar="N", help="10 s segments of a recording (default 2; 0: all)"
     )
     add_suite_options(made)
     add_tracking_options(made)
@@ -59,7 +58,7 @@ def run(options) -> int:
     variants = choose_variants(options.only)
     ran = run_variants(options, variants)
     study = plan(ran.result, ran.evaluation, options.data, options.records, options.segments)
-    failures = run_study(study, chosen, ran.workers, ran.progress)
+    failures = run_study(study, chosen, ran.executor, ran.progress)
     with ran.progress.stage("score", unit="stresses of data sets") as report:
         found = assess(study, ran.evaluation, variants, chosen, failures, report)
     asked = digest([[s.name for s in chosen], options.records, options.segments])[:8]

@@ -9,7 +9,8 @@ from ecg_ramba.evaluation.evaluate import Evaluation, evaluate
 from ecg_ramba.evaluation.report import write_report
 from ecg_ramba.evaluation.report_studies import leave_with_run
 from ecg_ramba.harness.config import SuiteConfig, Variant
-from ecg_ramba.harness.executor import default_workers
+from ecg_ramba.harness.executors.choose import chosen_executor
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.options import command_line, suite_config
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
@@ -24,7 +25,7 @@ class Ran:
 
     result: SuiteResult
     evaluation: Evaluation
-    workers: int
+    executor: Executor
     progress: Progress
 
     def folder(self, options, study: str, asked: str = "") -> Path:
@@ -47,12 +48,12 @@ def run_variants(options, variants: Callable[[SuiteConfig], Sequence[Variant]] |
         check_tracking(options.tracking)
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
-    workers = options.workers or default_workers()
+    executor = chosen_executor(options)
     chosen = variants(config) if callable(variants) else variants
-    result = run_suite(config, chosen, options.data, options.out, workers, progress, command)
+    result = run_suite(config, chosen, options.data, options.out, executor, progress, command)
     with progress.stage("evaluate", unit="tasks") as report:
         evaluation = evaluate(result.folder, progress=report)
-    return Ran(result, evaluation, workers, progress)
+    return Ran(result, evaluation, executor, progress)
 
 
 def conclude(options, ran: Ran, study: str, title: str, opening: str, sections: Sequence[Section], folder: Path) -> int:

@@ -1,45 +1,95 @@
-"""``nox -s studies -- search MODEL``: Optuna on the inner source validation."""
-
-import shlex
+"""``nox -s studies -- search MODEL…``: Optuna on the inner source validation."""
 
 from ecg_ramba.harness.options import add_suite_options, add_tracking_options, positive, suite_config
+
+ALL = "all"
+COSTS = ("flops", "latency")
 
 
 def add_command(studies) -> None:
     """Add the study to the command line."""
-    made = studies.add_parser("search", help="Optuna search of a model's settings on the inner source validation")
-    made.add_argument("model", metavar="MODEL", help="a registered model, for example ecg_ramba")
-    made.add_argument("--trials", type=positive, default=20, metavar="N", help="trials a fold (default 20)")
+    made = studies.add_parser("search", help="Optuna search of models' settings on the inner source validation")
+    made.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="registered models, for example ecg_ramba resnet1d; all: every one that can be searched",
+    )
+    made.add_argument("--trials", type=positive, default=20, metavar="N", help="trials a model and fold (default 20)")
+    made.add_argument("--cost", choices=COSTS, help="weigh the loss against this; no trial is then ended early")
+    made.add_argument(
+        "--storage",
+        metavar="URL",
+        help="postgresql://USER:PASSWORD@HOST/DATABASE, for several machines (default: a journal file for this one)",
+    )
+    made.add_argument("--name", metavar="NAME", help="of the best configuration, for --config (default: search-KEY)")
     add_suite_options(made, targets=False)
     add_tracking_options(made)
     made.set_defaults(run=run)
 
 
+def searched_models(names: list[str]) -> tuple[str, ...]:
+    """The models that are named; ``all`` stands for every one that can be searched.
+
+    Raises
+    ------
+    UserError
+        For an unknown model, or one without a search space.
+    """
+    from ecg_ramba.errors import UserError
+    from ecg_ramba.models import model_names, model_spec
+
+    if names == [ALL]:
+        return tuple(n for n in model_names() if model_spec(n).search_space)
+    for name in names:
+        if model_spec(name).search_space is None:
+            raise UserError(f"model {name!r} has no search space; give its SPEC a search_space(trial, config)")
+    return tuple(dict.fromkeys(names))
+
+
 def run(options) -> None:
-    """Search, save the best configurations, log the trials."""
-    from ecg_ramba.files import read_json
-    from ecg_ramba.harness.executor import default_workers
+    """Search, save the best configurations, write the page, log the trials."""
+    import dataclasses
+    import shlex
+
+    from ecg_ramba.files import check_writable
+    from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
+    from ecg_ramba.harness.executors.choose import chosen_executor
+    from ecg_ramba.harness.options import configurations
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking
-    from studies.search import log_search, search
+    from ecg_ramba.render import listing, write_document
+    from studies.search.results import write_best
+    from studies.search.storage import check_storage
+    from studies.search.study import Search, run_search, search_key
+    from studies.search.text import STEM, search_sections
+    from studies.search.tracking import log_search
 
-    options.target = []
+    models = searched_models(options.models)
+    if options.storage:
+        check_storage(options.storage)
     if not options.no_tracking:
         check_tracking(options.tracking)
-    workers = options.workers or default_workers()
-    config = suite_config(options)
-    path, found = search(options.model, config, options.trials, options.data, options.out, workers, Progress())
-    content = read_json(path)
-    for study in found:
-        best = study["best"]
-        changes = ", ".join(f"{k}={v}" for k, v in best["config"].items()) or "the profile as it is"
-        print(
-            f"fold {study['fold']}: best inner log loss {best['loss']:.4f} in {len(study['trials'])} trials: {changes}"
-        )
-    if content["synthetic"]:
-        print("searched on SYNTHETIC recordings: says nothing of patients")
+    check_writable(options.out)
+    executor, progress = chosen_executor(options), Progress()
+    options.target = []
+    config = dataclasses.replace(suite_config(options), targets=())
+    data = load_named([config.source], options.data, cache_dir(options.out), config.signal, executor.here, progress)
+    context, _ = make_context(config, data, options.out)
+    key = search_key(context, options.cost or "")
+    folder = options.out / "studies" / f"search-{key[:12]}"
+    search = Search(models, options.trials, options.cost or "", options.storage, folder, key)
+    found = run_search(context, search, executor, progress)
+    name = options.name or f"search-{key[:12]}"
+    place = configurations(options.out) / f"{name}.json"
+    write_best(context, search, found, [folder / "best.json", place])
+    kind = "SYNTHETIC: " if context.source.synthetic else ""
+    opening = "Searched on synthetic recordings: says nothing of patients." if context.source.synthetic else ""
+    title = f"{kind}search of {', '.join(models)}, {options.trials} trials a fold"
+    files = write_document(title, opening, search_sections(context, search, found), folder, STEM)
+    print(files[0].read_text(encoding="utf-8"))
+    print(listing(files))
     if not options.no_tracking:
-        log_search(options.model, found, path, content["synthetic"], options.tracking)
-    print(f"best configuration: {path}")
-    data = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
-    print(f"use it: nox -s ablations -- {data}--config {path}")
+        log_search(context, search, found, [*files, place], options.tracking)
+    data_options = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
+    print(f"use it: nox -s ablations -- {data_options}--config {name}")

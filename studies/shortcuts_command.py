@@ -38,12 +38,14 @@ def run(options) -> int:
     variants = choose_variants(options.only)
     ran = run_variants(options, variants)
     config = SiteConfig(permutations=options.permutations)
-    found = find_shortcuts(ran.result, ran.evaluation, options.records, config, ran.workers, ran.progress)
+    found = find_shortcuts(ran.result, ran.evaluation, options.records, config, ran.executor, ran.progress)
     suites, reason = [], "left out by --no-hospitals"
     if not options.no_hospitals:
         command = f"nox -s studies -- {command_line(options.argv)}"
         suite = ran.result.context.suite
-        suites, reason = hospital_suites(suite, variants, options.data, options.out, ran.workers, ran.progress, command)
+        suites, reason = hospital_suites(
+            suite, variants, options.data, options.out, ran.executor, ran.progress, command
+        )
     sections = shortcut_sections(found, ran.evaluation, config, hospital_table(suites), reason)
     asked = digest([options.records, config, [s.result.key if s.result else s.reason for s in suites]])[:8]
     folder = ran.folder(options, "shortcuts", asked)

@@ -3,6 +3,11 @@
 import base64
 import dataclasses
 import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ from ecg_ramba.data.store import Prepared, records_digest
 from ecg_ramba.data.synthetic import CohortConfig, synthesize
 from ecg_ramba.features.transform import FeatureConfig
 from ecg_ramba.harness.config import Budget, SuiteConfig
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
@@ -129,11 +135,57 @@ def tiny():
 def run_tiny(cohort):
     """Runs a tiny suite: ``run_tiny(out, names, data=…, workers=…, **changes)``."""
 
-    def run(out, names=("ecg_ramba", "hrv_logistic"), data=None, workers=1, **changes):
+    def run(out, names=("ecg_ramba", "hrv_logistic"), data=None, workers=1, executor=None, **changes):
         variants = [all_variants()[n] for n in names]
-        return run_suite(dataclasses.replace(TINY, **changes), variants, data or cohort, out, workers, Progress())
+        return run_suite(
+            dataclasses.replace(TINY, **changes), variants, data or cohort, out, executor or local(workers), Progress()
+        )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A PostgreSQL server on loopback, as Debian packages it: ``postgres(name)`` makes a database, returns its URL.
+
+    ``postgres.stop()`` and ``postgres.start()`` do what they say, on the same port.
+    """
+    programs = {name: shutil.which(name) for name in ("initdb", "pg_ctl")}
+    if not all(programs.values()):
+        pytest.skip("PostgreSQL (initdb, pg_ctl) is not installed")
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # below nothing that only root may enter
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    if account:
+        shutil.chown(folder, "postgres", "postgres")
+
+    def call(*argv) -> None:
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, **account)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    class Server:
+        def start(self) -> None:
+            options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+            log = str(folder / "log")
+            call(programs["pg_ctl"], "-D", str(folder / "data"), "-w", "-o", options, "-l", log, "start")
+
+        def stop(self) -> None:
+            call(programs["pg_ctl"], "-D", str(folder / "data"), "-w", "-m", "immediate", "stop")
+
+        def __call__(self, name: str) -> str:
+            with psycopg.connect(f"postgresql://tester@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name}")
+            return f"postgresql://tester@127.0.0.1:{port}/{name}"
+
+    call(programs["initdb"], "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "-N")
+    server = Server()
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

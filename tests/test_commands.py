@@ -146,14 +146,13 @@ def test_a_place_for_models_that_cannot_be_written_is_found_before_training(plac
 
 @pytest.mark.parametrize(
     "content",
-    ['{"model": "m", "profile": "small", "best": []}', '{"model": "m", "profile": "small", "best": {"1": {}}}',
-     '{"model": "m", "profile": "small", "best": {"1": 7}}'],
-)  # fmt: skip
+    ["[]", '{"m": {"1": {}}}', '{"m": {"1": 7}}', '{"m": 7}'],
+)
 def test_a_damaged_configuration_is_refused(place, content):
     from ecg_ramba.harness.options import read_overrides
 
-    (place / "c.json").write_text(content)
+    (place / "c.json").write_text('{"objective": "o", "profile": "small", "best": ' + content + "}")
     with pytest.raises(UserError, match="is damaged; search again"):
-        read_overrides(place / "c.json", "small")
+        read_overrides(str(place / "c.json"), "small", place)
     with pytest.raises(UserError, match="cannot be read"):
-        read_overrides(place, "small")
+        read_overrides(str(place), "small", place)

@@ -24,7 +24,7 @@ from ecg_ramba.evaluation.pooling import Pooling, pool
 from ecg_ramba.harness.cells import Cell, train_cell
 from ecg_ramba.harness.config import Budget, SuiteConfig
 from ecg_ramba.harness.contexts import make_context
-from ecg_ramba.harness.executor import default_workers, run_jobs
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.probabilities import probabilities
 from ecg_ramba.harness.variants import all_variants
 
@@ -116,7 +116,7 @@ def scored(tmp_path_factory):
     collected = {}
     for seed in SEEDS:
         made = contexts(tmp_path_factory.mktemp(f"seed{seed}"), seed)
-        for outcome in run_jobs(outcomes, made, list(RUNS), default_workers()):
+        for outcome in local().run(outcomes, made, list(RUNS)):
             assert not outcome.reason, outcome.traceback
             for key, value in outcome.value.items():
                 collected.setdefault(key, []).append(value)

@@ -29,6 +29,8 @@ from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.latency import speed
 from ecg_ramba.harness.memory import peak_mb, start_peak
 from ecg_ramba.harness.probabilities import prediction_frame
+from ecg_ramba.harness.resume import Saved
+from ecg_ramba.harness.together import group
 from ecg_ramba.keys import digest, plain, seed_for
 from ecg_ramba.models import InputShape, estimator_parameters, model_spec
 from ecg_ramba.nn.backends import with_backend
@@ -43,6 +45,8 @@ NUMERIC_MODULES = (
             "segments",
             "ema",
             "precision",
+            "resume",
+            "together",
             "inputs",
             "features",
             "placebo",
@@ -105,8 +109,10 @@ def cell_key(context: Context, cell: Cell) -> str:
     suite, fold = context.suite, context.folds[cell.fold - 1]
     spec = model_spec(cell.model)
     features = suite.features if "morphology" in spec.streams(cell.config) else None
+    shared = {"processes": size} if (size := group().size) > 1 and spec.kind == "network" else {}
     return digest(
-        {
+        shared
+        | {
             "model": cell.model,
             "config": cell.config,
             "budget": suite.budget,
@@ -148,21 +154,29 @@ def code_digest(model_module: str) -> str:
 def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] | None = None) -> dict:
     """Train a cell and store its predictions, or find both done.
 
+    Where several processes train together, all of them call this, and only the first stores anything.
+
     Returns
     -------
     dict
         ``key``, ``reused`` (True when nothing had to run), ``log`` (losses, steps, seconds, memory, parameters) and
         ``predictions`` (data set name -> file).
     """
-    key = cell_key(context, cell)
+    key, together = cell_key(context, cell), group()
     folder = context.out / "cells" / key[:24]
     reused = is_complete(folder)
+    if not together.first and (reused or model_spec(cell.model).kind != "network"):
+        return {}
     model = None
     if not reused:
-        model, log = train_cell(context, cell, on_step)
+        saved = Saved(context.out / "unfinished" / f"{key[:24]}.pt")
+        model, log = train_cell(context, cell, on_step, saved=saved)
+        if not together.first:
+            return {}
         with building(folder) as temporary:
             model.save(temporary / "model.pt")
             write_json(temporary / "log.json", log | {"key": key, "fold": cell.fold, "seed": cell.seed})
+        saved.forget()
     predictions, view, space = {}, context.of(cell), context.truth.space
     jobs = [(view.source, view.source_table, view.folds[cell.fold - 1].held_out)]
     jobs += [(t, w, None) for t, w in zip(view.targets, view.target_tables, strict=True)]
@@ -180,8 +194,25 @@ def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] |
     return {"key": key, "reused": reused, "log": read_json(folder / "log.json"), "predictions": predictions}
 
 
-def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, dict]:
-    """Fit the fold's transforms and train the model on the training part."""
+run_cell.together = True  # all processes of a torchrun train it
+
+
+def train_cell(
+    context: Context, cell: Cell, on_step=None, on_epoch=None, saved: Saved | None = None
+) -> tuple[FoldModel, dict]:
+    """Fit the fold's transforms and train the model on the training part.
+
+    Parameters
+    ----------
+    context, cell : Context, Cell
+    on_step : callable, optional
+        Of a network, called with (step, steps).
+    on_epoch : callable, optional
+        Of a network, called with (epoch, epochs, make); ``make()`` is the model as it would be if training ended here.
+        What it raises ends the training.
+    saved : Saved, optional
+        Where the state of an unfinished training is kept.
+    """
     context = context.of(cell)
     suite, fold = context.suite, context.folds[cell.fold - 1]
     spec = model_spec(cell.model)
@@ -221,51 +252,61 @@ def train_cell(context: Context, cell: Cell, on_step=None) -> tuple[FoldModel, d
         classes=2 * classes if suite.budget.pooling == "attention" else classes,
     )
     seed = (suite.base_seed, cell.seed, cell.fold)
+
+    def made_of(fitted: Any, log: Mapping) -> FoldModel:
+        return FoldModel(
+            spec=spec,
+            config=cell.config,
+            shape=shape,
+            fitted=fitted,
+            classes=context.truth.space.classes,
+            trained=fold.trained,
+            signal=suite.signal,
+            features=suite.features,
+            inputs=suite.inputs,
+            morphology=morphology,
+            rhythm=rhythm,
+            facts=_facts(context, cell, log),
+        )
+
     start_peak()
     began = time.perf_counter()
     if spec.kind == "network":
-        fitted, log = _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step)
+        watch = on_epoch and (lambda epoch, epochs, make: on_epoch(epoch, epochs, lambda: made_of(make(), {})))
+        fitted, log = _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step, watch, saved)
     else:
         fitted, log = _fit_estimator(spec, cell, shape, source, y, weight, suite, seed)
-    log |= {"seconds": time.perf_counter() - began, "peak_rss_mb": peak_mb(), "windows": len(source)}
+    log = {"seconds": time.perf_counter() - began} | log | {"peak_rss_mb": peak_mb(), "windows": len(source)}
     if cell.fold == 1 and cell.seed == 0:
         log |= speed(spec, fitted, source, suite.device, suite.precision)
-    model = FoldModel(
-        spec=spec,
-        config=cell.config,
-        shape=shape,
-        fitted=fitted,
-        classes=context.truth.space.classes,
-        trained=fold.trained,
-        signal=suite.signal,
-        features=suite.features,
-        inputs=suite.inputs,
-        morphology=morphology,
-        rhythm=rhythm,
-        facts={
-            "variant": cell.variant,
-            "source": context.source.name,
-            "synthetic": context.source.synthetic,
-            "label_space": context.truth.space.name,
-            "fold": cell.fold,
-            "folds": len(context.folds),
-            "seed": cell.seed,
-            "training_part": fold.digest,
-            "training_signals": sorted(context.source.records["signal_digest"].iloc[fold.train]),
-            "training_subjects": sorted(set(context.source.records["subject"].iloc[fold.train])),
-            "training_records": len(fold.train),
-            "positive_subjects": dict(zip(context.truth.space.classes, fold.subjects.tolist(), strict=True)),
-            "profile": suite.profile,
-            "precision": suite.precision,
-            "backend": suite.backend,
-            "budget": plain(suite.budget),
-            "cost": {k: log.get(k) for k in ("parameters", "flops", "seconds", "peak_rss_mb")},
-        },
-    )
-    return model, log
+    return made_of(fitted, log), log
 
 
-def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step) -> tuple[Any, dict]:
+def _facts(context: Context, cell: Cell, log: Mapping) -> dict:
+    """What a model carries about where it comes from."""
+    suite, fold, records = context.suite, context.folds[cell.fold - 1], context.source.records
+    return {
+        "variant": cell.variant,
+        "source": context.source.name,
+        "synthetic": context.source.synthetic,
+        "label_space": context.truth.space.name,
+        "fold": cell.fold,
+        "folds": len(context.folds),
+        "seed": cell.seed,
+        "training_part": fold.digest,
+        "training_signals": sorted(records["signal_digest"].iloc[fold.train]),
+        "training_subjects": sorted(set(records["subject"].iloc[fold.train])),
+        "training_records": len(fold.train),
+        "positive_subjects": dict(zip(context.truth.space.classes, fold.subjects.tolist(), strict=True)),
+        "profile": suite.profile,
+        "precision": suite.precision,
+        "backend": suite.backend,
+        "budget": plain(suite.budget),
+        "cost": {k: log.get(k) for k in ("parameters", "flops", "seconds", "peak_rss_mb")},
+    }
+
+
+def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step, on_epoch, saved) -> tuple[Any, dict]:
     from ecg_ramba.harness.train import train_network
     from ecg_ramba.nn.flops import window_flops
 
@@ -279,6 +320,8 @@ def _fit_network(spec, cell, shape, source, y, weight, suite, seed, on_step) -> 
         device=suite.device,
         precision=suite.precision,
         on_step=on_step,
+        on_epoch=on_epoch,
+        saved=saved,
     )
     parameters = sum(p.numel() for p in network.parameters())
     flops = window_flops(spec, cell.config, shape)

@@ -31,7 +31,7 @@ from ecg_ramba.signal import SignalConfig
 def cache_dir(out: Path) -> Path:
     """Where prepared data and features are kept: ``ECG_RAMBA_CACHE``, or a folder beside the results."""
     place = os.environ.get("ECG_RAMBA_CACHE")
-    return Path(place) if place else out / "cache"
+    return Path(place).absolute() if place else out / "cache"
 
 
 def load_named(

@@ -12,7 +12,7 @@ from ecg_ramba.data.store import Prepared
 from ecg_ramba.errors import UserError
 from ecg_ramba.features.embedding import Embedder, check_alone, check_described, embeddings
 from ecg_ramba.files import building, explained, is_complete
-from ecg_ramba.harness.executor import run_jobs
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.foundation import stated
 from ecg_ramba.harness.inputs import WindowSource, WindowTable, window_table
 from ecg_ramba.harness.progress import Progress
@@ -104,7 +104,7 @@ def _data(context: "Context", job: EmbeddingJob) -> tuple[Prepared, WindowTable]
     return data, table if table.samples == samples else window_table(data, samples)
 
 
-def embed_all(context: "Context", cells: Sequence["Cell"], workers: int, progress: Progress) -> dict[str, str]:
+def embed_all(context: "Context", cells: Sequence["Cell"], executor: Executor, progress: Progress) -> dict[str, str]:
     """Compute what the cells' embeddings lack, before any cell runs.
 
     Returns
@@ -137,7 +137,9 @@ def embed_all(context: "Context", cells: Sequence["Cell"], workers: int, progres
     if not jobs:
         return failures
     with progress.stage("embeddings", unit="data sets") as report:
-        for done, outcome in enumerate(run_jobs(embedding_job, context, jobs, workers), 1):
+        for done, outcome in enumerate(
+            executor.run(embedding_job, context, jobs, gpu=context.suite.device != "cpu"), 1
+        ):
             if outcome.reason:
                 _record(context, of[outcome.index], jobs[outcome.index], outcome, failures, progress)
             report(done, len(jobs))

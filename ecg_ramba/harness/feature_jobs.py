@@ -8,7 +8,7 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.files import check_space, explained, is_complete
 from ecg_ramba.harness.cells import Cell, Context, view_key
 from ecg_ramba.harness.config import SuiteConfig
-from ecg_ramba.harness.executor import run_jobs
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.feature_cost import LARGE, FeatureCost, fold_cost, in_words, seconds_a_window
 from ecg_ramba.harness.features import (
     fit_morphology,
@@ -59,7 +59,7 @@ def feature_job(context: Context, job: tuple[Cell, int]) -> float:
     return time.perf_counter() - began
 
 
-def compute_features(context: Context, cells: Sequence[Cell], workers: int, progress: Progress) -> None:
+def compute_features(context: Context, cells: Sequence[Cell], executor: Executor, progress: Progress) -> None:
     """Morphology of all folds, once for every way in which the cells want it.
 
     Where it fails, the cells that want it fail with it, one by one; only the reference's stops the run.
@@ -79,16 +79,16 @@ def compute_features(context: Context, cells: Sequence[Cell], workers: int, prog
             if suite.features.kernels == "random":
                 unfitted.setdefault(view_key(suite), cell)
     groups = list(wanted.values())
-    _say_cost(context, [group[0] for group in groups], workers, progress)
+    _say_cost(context, [group[0] for group in groups], executor, progress)
     places = [(0, True), *((place, False) for place in range(1 + len(context.targets)))]
     parts = [(cell, *place) for cell in unfitted.values() for place in places]
-    _run("random kernels", "data sets", kernel_job, parts, [[job[0]] for job in parts], context, workers, progress)
-    threads = max(1, workers // max(1, len(groups)))
+    _run("random kernels", "data sets", kernel_job, parts, [[job[0]] for job in parts], context, executor, progress)
+    threads = max(1, executor.workers // max(1, len(groups)))
     jobs = [(group[0], threads) for group in groups]
-    _run("features", "folds", feature_job, jobs, groups, context, workers, progress)
+    _run("features", "folds", feature_job, jobs, groups, context, executor, progress, threads)
 
 
-def _say_cost(context: Context, cells: Sequence[Cell], workers: int, progress: Progress) -> None:
+def _say_cost(context: Context, cells: Sequence[Cell], executor: Executor, progress: Progress) -> None:
     """Say what large features will cost, and refuse what the disk cannot hold, before anything is computed."""
     cost, first = FeatureCost(), None
     for cell in cells:
@@ -108,15 +108,25 @@ def _say_cost(context: Context, cells: Sequence[Cell], workers: int, progress: P
         context.cache.mkdir(parents=True, exist_ok=True)
     check_space(context.cache, cost.bytes, "features")
     if first and cost.windows >= LARGE:
-        progress.say(in_words(cost, seconds_a_window(*first), workers))
+        progress.say(in_words(cost, seconds_a_window(*first), executor.workers))
 
 
-def _run(stage: str, unit: str, function, jobs: list, groups: list, context, workers: int, progress: Progress) -> None:
+def _run(
+    stage: str,
+    unit: str,
+    function,
+    jobs: list,
+    groups: list,
+    context,
+    executor: Executor,
+    progress: Progress,
+    threads=1,
+) -> None:
     """Run jobs under a progress bar; ``groups`` holds the cells that want each job's result."""
     if not jobs:
         return
     with progress.stage(stage, unit=unit) as report:
-        for done, outcome in enumerate(run_jobs(function, context, jobs, workers), 1):
+        for done, outcome in enumerate(executor.run(function, context, jobs, threads), 1):
             if outcome.reason:
                 group = groups[outcome.index]
                 said = f"{stage} of {group[0].variant}, fold {group[0].fold}, failed: {outcome.reason}"

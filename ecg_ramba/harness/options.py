@@ -56,10 +56,33 @@ def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True, sou
     run.add_argument(
         "--backend", default="auto", help="of the selective scan: auto (default), torch, native (CPU), mamba_ssm (CUDA)"
     )
-    run.add_argument("--config", type=Path, metavar="FILE", help="best configuration of a search (studies)")
-    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)")
     run.add_argument(
+        "--config", metavar="NAME", help="configurations that a search found (studies), by their name or file"
+    )
+    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)")
+    add_executor_options(parser)
+
+
+def add_executor_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say where jobs run: on this machine, or on a Ray cluster."""
+    where = parser.add_argument_group("where jobs run")
+    where.add_argument(
         "--workers", type=positive, metavar="N", help="worker processes of one thread each (default: one a core)"
+    )
+    where.add_argument(
+        "--executor", choices=("local", "ray"), default="local", help="this machine (default), or a Ray cluster"
+    )
+    where.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="the cluster's head (default: the one that RAY_ADDRESS names, or is here)",
+    )
+    where.add_argument(
+        "--gpus",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="GPUs of a job on the cluster, 0.5: two share one (default 1)",
     )
 
 
@@ -69,8 +92,8 @@ def add_only_option(parser: argparse.ArgumentParser, default: Sequence[str]) -> 
     parser.add_argument("--only", nargs="+", default=list(default), metavar="NAME", help=said)
 
 
-def add_tracking_options(parser: argparse.ArgumentParser) -> None:
-    """Options for MLflow."""
+def add_tracking_options(parser: argparse.ArgumentParser, optional: bool = True) -> None:
+    """Options for MLflow; ``optional``: whether it can be done without."""
     tracking = parser.add_argument_group("tracking")
     tracking.add_argument(
         "--tracking",
@@ -78,7 +101,8 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="MLflow tracking URI (default: sqlite:///mlflow.db)",
     )
-    tracking.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
+    if optional:
+        tracking.add_argument("--no-tracking", action="store_true", help="log nothing to MLflow")
 
 
 def add_support_options(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +170,7 @@ def suite_config(options: argparse.Namespace):
         targets = wanted
     device = resolve_device(options.device)
     seeds = options.seeds or (3 if options.profile == "full" else 1)
-    overrides = read_overrides(options.config, options.profile) if options.config else {}
+    overrides = read_overrides(options.config, options.profile, options.out) if options.config else {}
     return c.SuiteConfig(
         source=source,
         targets=tuple(targets),
@@ -162,12 +186,34 @@ def suite_config(options: argparse.Namespace):
     )
 
 
-def read_overrides(path: Path, profile: str) -> dict:
-    """The best configurations of a search: {model: {fold: {"config": …, "training_part": digest}}}."""
+def configurations(out: Path) -> Path:
+    """Where searches leave named configurations, below the results."""
+    return out / "configurations"
+
+
+def read_overrides(named: str, profile: str, out: Path) -> dict:
+    """The best configurations of a search: {model: {fold: {"config": …, "training_part": digest}}}.
+
+    Parameters
+    ----------
+    named : str
+        A file, or the name under which a search left it.
+    profile : str
+        Of the run: a search of another one does not fit.
+    out : Path
+        The results.
+    """
+    from ecg_ramba.errors import unknown_name
     from ecg_ramba.files import read_json
 
+    path = Path(named)
+    if not path.is_file() and path.name == named and not path.suffix:
+        path = configurations(out) / f"{named}.json"
+        if not path.is_file():
+            there = sorted(p.stem for p in configurations(out).glob("*.json"))
+            raise unknown_name("configuration", named, there or ["none; nox -s studies -- search ecg_ramba makes one"])
     content = read_json(path)
-    if not isinstance(content, dict) or not {"model", "profile", "best"} <= set(content):
+    if not isinstance(content, dict) or not {"profile", "best", "objective"} <= set(content):
         raise UserError(
             f"{path} is no configuration file of a search; make one with: nox -s studies -- search ecg_ramba"
         )
@@ -175,7 +221,10 @@ def read_overrides(path: Path, profile: str) -> dict:
         raise UserError(f"{path} was searched under --profile {content['profile']}, this run's is {profile}")
     keep = ("config", "training_part")
     try:
-        return {str(content["model"]): {fold: {k: facts[k] for k in keep} for fold, facts in content["best"].items()}}
+        return {
+            str(model): {fold: {k: facts[k] for k in keep} for fold, facts in folds.items()}
+            for model, folds in content["best"].items()
+        }
     except (AttributeError, KeyError, TypeError):
         raise UserError(f"{path} is damaged; search again: nox -s studies -- search ecg_ramba") from None
 

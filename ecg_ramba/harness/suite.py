@@ -17,7 +17,7 @@ from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.contexts import cache_dir, load_named, make_context, make_views
 from ecg_ramba.harness.embeddings import embed_all
-from ecg_ramba.harness.executor import run_jobs
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.feature_jobs import compute_features
 from ecg_ramba.harness.outputs import SuiteResult, write_suite, write_truth, write_variants
 from ecg_ramba.harness.progress import Progress
@@ -111,7 +111,7 @@ def run_suite(
     variants: Sequence[Variant],
     data_dir: Path | None,
     out: Path,
-    workers: int,
+    executor: Executor,
     progress: Progress,
     command: str = "",
 ) -> SuiteResult:
@@ -126,8 +126,8 @@ def run_suite(
         Folder with the data sets; None for the synthetic cohort.
     out : Path
         Results and cache.
-    workers : int
-        Worker processes of one thread each.
+    executor : Executor
+        Where jobs run.
     progress : Progress
         Where progress is shown.
     command : str
@@ -140,10 +140,10 @@ def run_suite(
     """
     check_writable(out)
     names = [config.source, *config.targets]
-    data = load_named(names, data_dir, cache_dir(out), config.signal, workers, progress)
+    data = load_named(names, data_dir, cache_dir(out), config.signal, executor.here, progress)
     context, counts = make_context(config, data, out)
     check_search(context, variants)
-    views, lacking = make_views(context, variants, data_dir, workers, progress)
+    views, lacking = make_views(context, variants, data_dir, executor.here, progress)
     context = dataclasses.replace(context, views=views)
     cells, failures = plan_cells(context, [v for v in variants if v.name not in lacking])
     failures = lacking | failures
@@ -156,12 +156,12 @@ def run_suite(
     for name, reason in failures.items():
         progress.say(f"failed: {name}: {reason}")
     write_truth(context, counts, folder)
-    compute_features(context, cells, workers, progress)
-    failures |= embed_all(context, cells, workers, progress)
+    compute_features(context, cells, executor, progress)
+    failures |= embed_all(context, cells, executor, progress)
     result = SuiteResult(folder, key, context, list(variants), failures=failures)
     result.configs |= {cell.variant: cell.config for cell in cells}
     cells = [cell for cell in cells if cell.variant not in failures]
-    _run_cells(context, cells, workers, progress, result)
+    _run_cells(context, cells, executor, progress, result)
     write_variants(result)
     write_suite(result, data, counts, command)
     write_manifest(folder)
@@ -170,10 +170,12 @@ def run_suite(
     return result
 
 
-def _run_cells(context: Context, cells: list[Cell], workers: int, progress: Progress, result: SuiteResult) -> None:
+def _run_cells(
+    context: Context, cells: list[Cell], executor: Executor, progress: Progress, result: SuiteResult
+) -> None:
     reused = 0
     with progress.stage("train and predict", unit="cells") as report:
-        for done, outcome in enumerate(run_jobs(run_cell, context, cells, workers), 1):
+        for done, outcome in enumerate(executor.run(run_cell, context, cells, gpu=context.suite.device != "cpu"), 1):
             cell = cells[outcome.index]
             if outcome.reason:
                 result.failures.setdefault(cell.variant, f"fold {cell.fold}, seed {cell.seed}: {outcome.reason}")

@@ -52,7 +52,7 @@ def check_tracking(uri: str) -> None:
             socket.create_connection(address, timeout=PROBE_SECONDS).close()
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--tracking {_shown(uri)}: no server answers ({error}); start it, or leave --tracking away"
+            f"--tracking {shown(uri)}: no server answers ({error}); start it, or leave --tracking away"
         ) from None
     patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(PROBE_SECONDS)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     before = {name: os.environ.get(name) for name in patience}
@@ -88,7 +88,7 @@ def _check_sqlite(uri: str) -> bool:
     return True
 
 
-def _shown(uri: str) -> str:
+def shown(uri: str) -> str:
     """The URI without the password that may stand in it."""
     return re.sub(r"//[^/@]*@", "//…@", uri)
 
@@ -109,7 +109,7 @@ def tracking(uri: str, advice: str) -> Iterator[ModuleType]:
         yield mlflow
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         why = textwrap.shorten(first_line(error), 200, placeholder=" …")
-        raise UserError(f"--tracking {_shown(uri)}: MLflow cannot use it ({why}); {advice}") from error
+        raise UserError(f"--tracking {shown(uri)}: MLflow cannot use it ({why}); {advice}") from error
 
 
 def log_suite(result: SuiteResult, evaluation: Evaluation, report: list[Path], uri: str, progress: Progress) -> str:

@@ -1,6 +1,8 @@
 """Training one network on one fold: the same loop, batches, budget and augmentation for every architecture."""
 
 import contextlib
+import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,9 @@ from ecg_ramba.harness.ema import WeightAverage
 from ecg_ramba.harness.inputs import WindowSource, to_batch
 from ecg_ramba.harness.loss import class_weight, masked_asymmetric, masked_bce
 from ecg_ramba.harness.precision import check_precision, computing, products
+from ecg_ramba.harness.resume import Saved
 from ecg_ramba.harness.segments import SegmentIndex, pool_logits
+from ecg_ramba.harness.together import Group, group
 from ecg_ramba.keys import seed_for
 
 PARITY_WINDOWS = 32
@@ -163,6 +167,8 @@ def train_network(
     device: str = "cpu",
     precision: str = "fp32",
     on_step: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[int, int, Callable[[], nn.Module]], None] | None = None,
+    saved: Saved | None = None,
 ) -> tuple[nn.Module, TrainingLog]:
     """Train a network and return it with its EMA weights.
 
@@ -183,6 +189,11 @@ def train_network(
         Named axes: base seed, repetition, fold. The model's name is not among them, so comparisons are paired.
     on_step : callable, optional
         Called with (step, steps).
+    on_epoch : callable, optional
+        Called with (epoch, epochs, make) at the end of each; ``make()`` is a copy of the network with the EMA weights
+        so far. What it raises ends the training.
+    saved : Saved, optional
+        Where an unfinished training's state is kept: training goes on from what is there, and ends with the same bits.
 
     Raises
     ------
@@ -191,52 +202,115 @@ def train_network(
     """
     began = time.perf_counter()
     samples = Samples.of(source, budget.pooling)
-    plan = samples.schedule(budget)
-    log = TrainingLog(schedule={"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps})
+    plan, together = samples.schedule(budget), group()
     with reproducible(seed_for(*seed, "weights")), products(precision):
         network = build().to(device).train()
-        log.precision_difference = _precision_difference(network, source, device, precision)
-        average = WeightAverage(network, budget.ema_decay)
-        optimiser = torch.optim.AdamW(
-            parameter_groups(network, budget.weight_decay, budget.decay_all), lr=budget.learning_rate, fused=True
-        )
+        run = _Run(network, budget, together)
+        run.log.schedule = {"batch": plan.batch, "epochs": plan.epochs, "steps": plan.steps}
+        run.log.precision_difference = _precision_difference(network, source, device, precision)
+        if not together.first:  # the same weights, and dropout of its own
+            torch.manual_seed(seed_for(*seed, "weights", together.rank))
+        if saved and (state := saved.load(device)):
+            run.restore(state)
+        called = together.wrapped(network, device)
         labels, weights = (torch.from_numpy(samples.labels(a)).to(device) for a in (y, weight))
         positive = class_weight(labels, weights) if budget.class_weights else None
-        criterion = _criterion(budget, positive)
-        total, epoch_seen = 0.0, 0
+        criterion = _criterion(budget, positive, together)
         rows_limb = batches(len(samples), plan, seed_for(*seed, "batches"), budget.lead_dropout)
-        for step, (epoch, rows, limb) in enumerate(rows_limb):
-            if epoch != epoch_seen:
-                log.loss.append(total / plan.steps_per_epoch)
-                total, epoch_seen = 0.0, epoch
+        for step, (epoch, rows, limb) in itertools.islice(enumerate(rows_limb), run.step, None):
             rate = learning_rate(step, plan.steps, budget)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            if step % plan.steps_per_epoch == 0:
+                run.log.learning_rate.append(rate)
+            rows, limb = together.share(rows, limb)
             chosen = torch.from_numpy(rows).to(device)
-            optimiser.zero_grad(set_to_none=True)
-            logits = samples.logits(network, rows, limb, device, precision)
-            loss = criterion(logits, labels[chosen], weights[chosen], epoch / plan.epochs)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), budget.clip_norm)
-            optimiser.step()
-            average.update(network)
-            value = float(loss.detach())
-            if not math.isfinite(value):
+            logits = samples.logits(called, rows, limb, device, precision)
+            loss = run.update(criterion(logits, labels[chosen], weights[chosen], epoch / plan.epochs), rate)
+            if not math.isfinite(loss):
                 raise UserError(
-                    f"the training loss is {value} at step {step + 1} of {plan.steps}; lower the learning rate"
+                    f"the training loss is {loss} at step {step + 1} of {plan.steps}; lower the learning rate"
                 )
-            total += value
             if on_step:
                 on_step(step + 1, plan.steps)
-            if step % plan.steps_per_epoch == 0:
-                log.learning_rate.append(rate)
-        log.loss.append(total / plan.steps_per_epoch)
+            if (step + 1) % plan.steps_per_epoch == 0:
+                run.end_epoch(plan.steps_per_epoch)
+                if on_epoch:
+                    on_epoch(epoch + 1, plan.epochs, run.averaged)
+            if saved:
+                saved.save(run.state, together)
     network.eval()
+    log, average = run.log, run.average
     log.final_loss_raw = _loss_on(network, samples, labels, weights)
     average.copy_to(network)
     log.final_loss_ema = _loss_on(network, samples, labels, weights)
-    log.seconds = time.perf_counter() - began
+    log.seconds = run.seconds + time.perf_counter() - began
     return network, log
+
+
+class _Run:
+    """What changes from step to step: network, optimiser, average, random numbers, log."""
+
+    def __init__(self, network: nn.Module, budget: Budget, together: Group):
+        self.together = together
+        self.network, self.average, self.log = network, WeightAverage(network, budget.ema_decay), TrainingLog()
+        groups = parameter_groups(network, budget.weight_decay, budget.decay_all)
+        self.optimiser = torch.optim.AdamW(groups, lr=budget.learning_rate, fused=True)
+        self.clip_norm, self.step, self.total, self.seconds = budget.clip_norm, 0, 0.0, 0.0
+        self._began = time.perf_counter()
+
+    def update(self, loss: Tensor, rate: float) -> float:
+        """One step down; the loss before it."""
+        for parameters in self.optimiser.param_groups:
+            parameters["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimiser.step()
+        self.average.update(self.network)
+        self.step += 1
+        value = float(self.together.mean(loss.detach()))
+        self.total += value
+        return value
+
+    def end_epoch(self, steps: int) -> None:
+        """Note the epoch's mean loss."""
+        self.log.loss.append(self.total / steps)
+        self.total = 0.0
+
+    def averaged(self) -> nn.Module:
+        """A copy of the network with the average so far, in evaluation mode; training knows nothing of it."""
+        made = copy.deepcopy(self.network).eval()
+        self.average.copy_to(made)
+        return made
+
+    def state(self) -> dict:
+        """Everything that the next step depends on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": {"step": self.average.step, "state": self.average.state},
+            "step": self.step,
+            "total": self.total,
+            "loss": self.log.loss,
+            "learning_rate": self.log.learning_rate,
+            "random": self.together.all(_random_state()),
+            "seconds": self.seconds + time.perf_counter() - self._began,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from a saved state."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.step, self.average.state = state["average"]["step"], state["average"]["state"]
+        self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
+        self.log.loss, self.log.learning_rate = list(state["loss"]), list(state["learning_rate"])
+        torch.set_rng_state(state["random"][self.together.rank]["cpu"].cpu())
+        if "cuda" in state["random"][self.together.rank]:
+            torch.cuda.set_rng_state(state["random"][self.together.rank]["cuda"].cpu())
+
+
+def _random_state() -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
 
 
 def _precision_difference(network: nn.Module, source: WindowSource, device: str, precision: str) -> float:
@@ -248,19 +322,21 @@ def _precision_difference(network: nn.Module, source: WindowSource, device: str,
     return check_precision(network, to_batch(windows, device), device, precision)
 
 
-def _criterion(budget: Budget, positive: Tensor | None) -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
-    """The loss as a function of the share of epochs done."""
+def _criterion(
+    budget: Budget, positive: Tensor | None, together: Group
+) -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
+    """The loss as a function of the share of epochs done; each process's part of the whole batch's."""
     if budget.loss not in ("bce", "bce-asl", "asl"):
         raise UserError(f"loss {budget.loss!r} is none of bce, bce-asl, asl")
 
     def loss(logits: Tensor, y: Tensor, weight: Tensor, share: float) -> Tensor:
         if positive is not None:
             weight = weight * torch.where(y > 0, positive, 1.0)
+        total = together.mean(weight.sum())
         if budget.loss == "bce" or (budget.loss == "bce-asl" and share < budget.switch):
-            return masked_bce(logits, y, weight)
-        return masked_asymmetric(
-            logits, y, weight, budget.gamma_negative, budget.gamma_positive, budget.probability_shift
-        )
+            return masked_bce(logits, y, weight, total)
+        shape = (budget.gamma_negative, budget.gamma_positive, budget.probability_shift)
+        return masked_asymmetric(logits, y, weight, *shape, total)
 
     return loss
 

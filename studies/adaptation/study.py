@@ -22,6 +22,7 @@ from ecg_ramba.evaluation.scored import ScoreReader
 from ecg_ramba.evaluation.suite import Variant
 from ecg_ramba.files import is_complete, sha256_file
 from ecg_ramba.harness.cells import Cell, Context
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import plan_cells
@@ -111,7 +112,7 @@ def run_study(
     evaluation: Evaluation,
     shares: Sequence[float],
     draws: int,
-    workers: int,
+    executor: Executor,
     progress: Progress,
 ) -> list[TargetStudy]:
     """Adapt every variant of a finished suite to every target.
@@ -124,8 +125,8 @@ def run_study(
         Per cent of a target's subjects whose labels are used; 0 is always among them.
     draws : int
         Draws of these subjects.
-    workers : int
-    progress : Progress
+    executor : Executor
+    Where jobs run.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def run_study(
     jobs = [HeadJob(cell, place) for name in cells for cell in cells[name] for place in places]
     folders = [head_folder(result.context, job) for job in jobs]
     failed = run_pieces(
-        head_job, result.context, jobs, folders, workers, progress, "activations of the frozen networks"
+        head_job, result.context, jobs, folders, executor, progress, "activations of the frozen networks"
     )
     without = {(jobs[i].cell.variant, jobs[i].place): why for i, why in failed.items()}
     reader, done = ScoreReader.of(evaluation), 0

@@ -19,6 +19,7 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.intervals import Draws, interval, widened, widening, withheld
 from ecg_ramba.evaluation.metrics import Ranking
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.keys import digest, plain, seed_for
 from studies.pieces import piece_folder, read_piece, run_pieces, write_piece
@@ -53,6 +54,8 @@ class Design:
         Share of a score's variance that all records of a subject have in common.
     between : float
         Correlation of the two models' scores of one record, in the subject's part and in the rest.
+    folds : int
+        As the source is scored: the mean of so many folds' figures, subjects drawn within folds. 1: as a target is.
     draws : int
         Bootstrap draws.
     level : float
@@ -66,6 +69,7 @@ class Design:
     records: float = 5.0
     correlation: float = 0.5
     between: float = 0.7
+    folds: int = 1
     draws: int = EvaluationConfig().draws
     level: float = EvaluationConfig().level
     seed: int = 0
@@ -111,20 +115,23 @@ def draw_sample(design: Design, subjects: int, number: int) -> Sample:
 
 
 def simulate(design: Design, subjects: int, number: int) -> dict[str, float]:
-    """One simulation: points and bounds by :data:`COLUMNS` and :data:`BOUNDS`; NaN with one outcome only."""
+    """One simulation: points and bounds by :data:`COLUMNS` and :data:`BOUNDS`; NaN where a fold has one outcome."""
     sample = draw_sample(design, subjects, number)
     units = len(sample.subject)
     yes, no = (np.unique(sample.subject[m]) for m in (sample.positive, ~sample.positive))
     row = dict.fromkeys((*COLUMNS, *BOUNDS), np.nan)
     row |= {"positive_subjects": len(yes), "negative_subjects": len(no), "missing": 1.0}
-    if not len(yes) or not len(no):
+    fold = np.arange(subjects) % design.folds
+    if any(len(np.unique(sample.positive[fold[sample.subject] == f])) < 2 for f in range(design.folds)):
         return row
-    for by, cluster, clusters in ((BY_SUBJECT, sample.subject, subjects), (BY_RECORD, np.arange(units), units)):
-        axes = ("coverage", by, str(subjects), str(number))
-        draws = Draws.of(axes, np.zeros(clusters), 1, design.draws, design.seed)
-        rankings = [Ranking(sample.positive, s, cluster, clusters) for s in sample.scores]
-        points = [r(precision=False)[0][0] for r in rankings]
-        drawn = [draws.apply(lambda w, r=r: r(w, precision=False))[0] for r in rankings]
+    drawn_by = ((BY_SUBJECT, sample.subject, fold), (BY_RECORD, np.arange(units), fold[sample.subject]))
+    for by, cluster, strata in drawn_by:
+        axes, clusters = ("coverage", by, str(subjects), str(number)), len(strata)
+        draws = Draws.of(axes, strata, 1, design.draws, design.seed)
+        parts = [fold[sample.subject] == f for f in range(design.folds)]
+        rankings = [[Ranking(sample.positive[p], s[p], cluster[p], clusters) for p in parts] for s in sample.scores]
+        points = [np.mean([r(precision=False)[0][0] for r in of]) for of in rankings]
+        drawn = [np.mean([draws.apply(lambda w, r=r: r(w, precision=False))[0] for r in of], 0) for of in rankings]
         if by == BY_SUBJECT:
             row |= _bounds(BY_PLAIN, drawn, design)
             spread = widening(min(len(yes), len(no)), design.level)
@@ -132,7 +139,7 @@ def simulate(design: Design, subjects: int, number: int) -> dict[str, float]:
         row |= _bounds(by, drawn, design)
         row |= {"value": points[0], "difference": points[0] - points[1]}
         if by == BY_SUBJECT:
-            row["missing"] = (draws.short(yes) | draws.short(no)).mean()
+            row["missing"] = np.isnan(drawn[0]).mean()
     return row
 
 
@@ -156,7 +163,7 @@ def _folder(out: Path, design: Design, piece: Piece) -> Path:
 
 
 def simulate_all(
-    design: Design, subjects: Sequence[int], simulations: int, out: Path, workers: int, progress: Progress
+    design: Design, subjects: Sequence[int], simulations: int, out: Path, executor: Executor, progress: Progress
 ) -> pd.DataFrame:
     """All simulations, those of an earlier run read from their pieces.
 
@@ -178,7 +185,7 @@ def simulate_all(
         for first in range(0, simulations, CHUNK)
     ]
     folders = [_folder(out, design, p) for p in pieces]
-    failed = run_pieces(simulate_piece, (design, out), pieces, folders, workers, progress, "coverage")
+    failed = run_pieces(simulate_piece, (design, out), pieces, folders, executor, progress, "coverage")
     if failed:
         i, reason = next(iter(failed.items()))
         raise UserError(f"simulations of {pieces[i].subjects} subjects failed: {reason}; run again to go on")

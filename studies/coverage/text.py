@@ -73,9 +73,10 @@ def _how(design: Design, simulations: int) -> str:
         f"{design.prevalence:g} and has {design.records:g} records on average (geometric from one up: most have few, "
         f"some many); its records share {design.correlation:.0%} of a score's variance. Two models, with true ROC-AUC "
         f"{design.auc:g} and {design.other:g}, whose scores correlate by {design.between:g}. Intervals of "
-        f"{design.level:.0%}, {design.draws:,} draws each: of subjects, as the evaluation draws, spread for few "
-        "subjects as it spreads them, and by their plain percentiles; and of records, as if none of them belonged "
-        "together. In brackets the 95 % interval that so many simulations give the share."
+        f"{design.level:.0%}, {design.draws:,} draws each: of subjects, as the evaluation draws"
+        + (f" within {design.folds} folds whose figures it averages" if design.folds > 1 else "")
+        + ", spread for few subjects as it spreads them, and by their plain percentiles; and of records, as if none of "
+        "them belonged together. In brackets the 95 % interval that so many simulations give the share."
     )
 
 

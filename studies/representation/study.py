@@ -12,6 +12,7 @@ import pandas as pd
 from ecg_ramba.data.leads import PRECORDIAL
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.harness.cells import Cell, Context
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.keys import seed_for
@@ -97,7 +98,7 @@ class Probed:
 
 
 def probe_suite(
-    result: SuiteResult, evaluation: Evaluation, config: RepresentationConfig, workers: int, progress: Progress
+    result: SuiteResult, evaluation: Evaluation, config: RepresentationConfig, executor: Executor, progress: Progress
 ) -> Probed:
     """Activations, measurements, probes and similarities of every fold model; finished ones are found.
 
@@ -108,12 +109,12 @@ def probe_suite(
     evaluation : Evaluation
         Of that suite, for the settings of intervals.
     config : RepresentationConfig
-    workers, progress
+    executor, progress
         As everywhere.
     """
     context = result.context
     cells, reasons = planned(result)
-    places, left_out, measured = _places(context, config, workers, progress)
+    places, left_out, measured = _places(context, config, executor, progress)
     present = places[0].units.classes
     labels = tuple(name for name in (*RHYTHM, *MORPHOLOGY) if name in present)
     views = [(i, p.at, False) for i, p in enumerate(places)]
@@ -126,7 +127,7 @@ def probe_suite(
         for place, at, limb in views
     ]
     folders = [activation_folder(context, w) for w in wanted]
-    failed = run_pieces(activation_job, context, wanted, folders, workers, progress, "activations")
+    failed = run_pieces(activation_job, context, wanted, folders, executor, progress, "activations")
     for i, why in failed.items():
         reasons.setdefault(wanted[i].cell.variant, why)
     n, probes = len(views), []
@@ -142,13 +143,13 @@ def probe_suite(
                 permutations=config.permutations,
             )
         )
-    probes = _finished(probe_job, context, probes, reasons, workers, progress, "probes")
+    probes = _finished(probe_job, context, probes, reasons, executor, progress, "probes")
     similarities = [
         SimilarityJob(probe=job, place=i, units=config.units, draws=config.draws, seed=evaluation.config.seed)
         for job in probes
         for i in range(len(places))
     ]
-    similarities = _finished(similarity_job, context, similarities, reasons, workers, progress, "similarities")
+    similarities = _finished(similarity_job, context, similarities, reasons, executor, progress, "similarities")
     probes = [j for j in probes if j.cell.variant not in reasons]
     return Probed(
         out=context.out,
@@ -164,16 +165,16 @@ def probe_suite(
     )
 
 
-def _finished(function, context: Context, jobs: Sequence, reasons: dict, workers, progress, stage: str) -> list:
+def _finished(function, context: Context, jobs: Sequence, reasons: dict, executor, progress, stage: str) -> list:
     """Run jobs; those of a variant of which one failed are dropped, with the reason."""
     jobs = [j for j in jobs if j.cell.variant not in reasons]
-    failed = run_pieces(function, context, jobs, [j.folder(context.out) for j in jobs], workers, progress, stage)
+    failed = run_pieces(function, context, jobs, [j.folder(context.out) for j in jobs], executor, progress, stage)
     for i, why in failed.items():
         reasons.setdefault(jobs[i].cell.variant, why)
     return [j for j in jobs if j.cell.variant not in reasons]
 
 
-def _places(context: Context, config: RepresentationConfig, workers: int, progress: Progress):
+def _places(context: Context, config: RepresentationConfig, executor: Executor, progress: Progress):
     """What is looked at in each data set, why the rest is not, and how many segments could be measured."""
     data = (context.source, *context.targets)
     made, jobs = [], []
@@ -185,7 +186,7 @@ def _places(context: Context, config: RepresentationConfig, workers: int, progre
         own = measuring_jobs(d, firsts.at, context.out)
         made.append((units, firsts, why | why_first, own))
         jobs += own
-    failed = run_pieces(measuring_job, None, jobs, [j.folder for j in jobs], workers, progress, "delineation")
+    failed = run_pieces(measuring_job, None, jobs, [j.folder for j in jobs], executor, progress, "delineation")
     places, left_out, rows = [], {}, []
     for d, (units, firsts, why, own) in zip(data, made, strict=True):
         parts = [

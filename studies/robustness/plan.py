@@ -20,7 +20,7 @@ from ecg_ramba.keys import seed_for
 from studies.robustness.data import Part, Recording
 from studies.robustness.study import Model, Study
 
-RECORDS, SEGMENTS = 100, 6
+RECORDS, SEGMENTS = 100, 2
 """Recordings of a data set, and 10 s segments of a recording, that are looked at unless others are asked for."""
 
 

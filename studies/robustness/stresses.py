@@ -168,9 +168,8 @@ _NOISES = (
     ("mains50", "powerline noise, 50 Hz", partial(powerline, hertz=50), True),
     ("mains60", "powerline noise, 60 Hz", partial(powerline, hertz=60), False),
 )
-DECIBELS = {20: True, 10: False, 5: True}
-"""Signal-to-noise ratios, and whether they run unasked: with all three the synthetic cohort takes more than 10 minutes
-on two cores."""
+DECIBELS = (20, 10, 5)
+"""Signal-to-noise ratios."""
 
 
 def _noise(name: str, title: str, noise: Callable, default: bool) -> list[Stress]:
@@ -182,14 +181,14 @@ def _noise(name: str, title: str, noise: Callable, default: bool) -> list[Stress
             family=name,
             apply=partial(noisy, noise=noise, decibel=level),
             level=float(level),
-            default=default and unasked,
+            default=default,
         )
-        for level, unasked in DECIBELS.items()
+        for level in DECIBELS
     ]
 
 
-def _plain(name: str, title: str, group: str, apply: Callable, moved: float = 0.0, default: bool = True) -> Stress:
-    return Stress(name=name, title=title, group=group, family=name, apply=apply, moved=moved, default=default)
+def _plain(name: str, title: str, group: str, apply: Callable, moved: float = 0.0) -> Stress:
+    return Stress(name=name, title=title, group=group, family=name, apply=apply, moved=moved)
 
 
 STRESSES: dict[str, Stress] = {
@@ -200,15 +199,11 @@ STRESSES: dict[str, Stress] = {
         _plain("leads-3", "three leads, drawn at random", "leads", partial(random_leads, count=3)),
         _plain("leads-limb", "limb leads alone", "leads", partial(only_leads, names=_LIMB)),
         _plain("leads-chest", "V1 to V6 alone", "leads", partial(only_leads, names=_CHEST)),
-        *(
-            _plain(f"lead-{n}", f"lead {n} alone", "leads", partial(only_leads, names=(n,)), default=n in chosen)
-            for chosen in (("I", "II", "V1", "V5"),)
-            for n in LEADS
-        ),
+        *(_plain(f"lead-{n}", f"lead {n} alone", "leads", partial(only_leads, names=(n,))) for n in LEADS),
         _plain("rate-250", "sampled at 250 Hz", "sampling", partial(sampled, rate=250.0)),
         _plain("rate-100", "sampled at 100 Hz", "sampling", partial(sampled, rate=100.0)),
         _plain("gain-1.2", "all leads times 1.2", "amplitude", partial(scaled, factor=1.2)),
-        _plain("gain-0.8", "all leads times 0.8", "amplitude", partial(scaled, factor=0.8), default=False),
+        _plain("gain-0.8", "all leads times 0.8", "amplitude", partial(scaled, factor=0.8)),
         _plain("gain-one", "one lead times 0.5", "amplitude", partial(one_scaled, factor=0.5)),
         _plain("clip-p95", "clipped at each lead's 95th percentile", "amplitude", partial(saturated, share=0.95)),
         _plain("clip-1mv", "clipped at 1 mV", "amplitude", partial(saturated, millivolts=1.0)),

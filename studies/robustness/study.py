@@ -19,7 +19,8 @@ from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.files import building, explained, is_complete, read_json, sha256_file, write_json, write_text
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
-from ecg_ramba.harness.executor import Outcome, run_jobs
+from ecg_ramba.harness.executors.jobs import Executor, Outcome
+from ecg_ramba.harness.executors.local import InProcess
 from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.harness.progress import Progress
@@ -82,7 +83,9 @@ class Job:
     variants: tuple[str, ...]
 
 
-def run_study(study: Study, chosen: Sequence[Stress], workers: int, progress: Progress) -> dict[Place, dict[str, str]]:
+def run_study(
+    study: Study, chosen: Sequence[Stress], executor: Executor, progress: Progress
+) -> dict[Place, dict[str, str]]:
     """Predict what is not there yet.
 
     Returns
@@ -101,7 +104,7 @@ def run_study(study: Study, chosen: Sequence[Stress], workers: int, progress: Pr
     with explained(study.out / ROOM):
         (study.out / ROOM).mkdir(parents=True, exist_ok=True)
     with progress.stage("stress and predict", unit="stresses of data sets") as report:
-        for done, outcome in enumerate(run_jobs(stress_job, study, jobs, workers), 1):
+        for done, outcome in enumerate(executor.run(stress_job, study, jobs), 1):
             job = jobs[outcome.index]
             found = outcome.value or {}
             if outcome.reason:
@@ -129,7 +132,7 @@ def stress_job(study: Study, job: Job) -> dict[str, Outcome]:
             asked = study.parts[job.place[0]], STRESSES[job.place[1]], signal, study.base_seed
             data, refused = stressed_data(*asked, Path(scratch))
             shared = _Prepared(study, job.place, data, window_table(data), refused, Path(scratch))
-            for outcome in run_jobs(_predict, shared, variants, 1):
+            for outcome in InProcess().run(_predict, shared, variants):
                 if outcome.reason:
                     failures[variants[outcome.index]] = outcome
             del data, shared

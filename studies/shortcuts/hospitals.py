@@ -12,6 +12,7 @@ from ecg_ramba.data.registry import dataset, locate
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.evaluation.rows import how_sure
 from ecg_ramba.harness.config import SuiteConfig, Variant
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.progress import Progress
 from studies.matrix import Suite, run_matrix
 
@@ -28,7 +29,7 @@ def hospital_suites(
     variants: Sequence[Variant],
     data_dir: Path | None,
     out: Path,
-    workers: int,
+    executor: Executor,
     progress: Progress,
     command: str,
 ) -> tuple[list[Suite], str]:
@@ -38,7 +39,7 @@ def hospital_suites(
     ----------
     config : SuiteConfig
         Its source and target are replaced.
-    variants, data_dir, out, workers, progress, command
+    variants, data_dir, out, executor, progress, command
         As for :func:`ecg_ramba.harness.suite.run_suite`.
     """
     if data_dir is None:
@@ -52,7 +53,7 @@ def hospital_suites(
         return [], f"{data_dir} has no recordings of {', '.join(lacking)}"
     try:
         own = dataclasses.replace(config, overrides={})  # what was searched for another source is not used here
-        return run_matrix(own, variants, HOSPITALS, data_dir, out, workers, progress, command), ""
+        return run_matrix(own, variants, HOSPITALS, data_dir, out, executor, progress, command), ""
     except LeakageError:
         raise
     except UserError as error:  # neither hospital has enough subjects to be a source

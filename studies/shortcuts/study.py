@@ -11,6 +11,7 @@ import pandas as pd
 
 from ecg_ramba.evaluation.evaluate import Evaluation
 from ecg_ramba.harness.cells import Cell
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.outputs import SuiteResult
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import plan_cells
@@ -64,7 +65,12 @@ class Shortcuts:
 
 
 def find_shortcuts(
-    result: SuiteResult, evaluation: Evaluation, records: int, config: SiteConfig, workers: int, progress: Progress
+    result: SuiteResult,
+    evaluation: Evaluation,
+    records: int,
+    config: SiteConfig,
+    executor: Executor,
+    progress: Progress,
 ) -> Shortcuts:
     """Put every question to every representation, in every way of looking.
 
@@ -77,14 +83,14 @@ def find_shortcuts(
     records : int
         Most recordings of a data set, whole subjects drawn at random.
     config : SiteConfig
-    workers, progress
+    executor, progress
         As everywhere.
     """
     context = result.context
     folds = [f.number for f in context.folds]
     cells, reasons = planned(result)
     views = make_views(context, records, config.subjects)
-    activated = activate(context, views, cells, workers, progress)
+    activated = activate(context, views, cells, executor, progress)
     questions, matching, rows, jobs = {}, {}, [], {}
     for mode in MODES:
         view = views[mode]
@@ -106,7 +112,7 @@ def find_shortcuts(
                     why = f"no fold model is left {config.subjects} subjects of every site that it was not trained on"
                     rows.append(_row(*key, why))
             rows += [_row(question.name, mode, EMBEDDING + v, why) for v, why in reasons.items()]
-    rows += _answers(jobs, questions, views, context.out, evaluation, workers, progress)
+    rows += _answers(jobs, questions, views, context.out, evaluation, executor, progress)
     labels = [
         row
         for question in _questions(views[AS_RECORDED], config)
@@ -191,9 +197,9 @@ def site_question(
     )
 
 
-def _answers(jobs: dict, questions: dict, views: dict, out, evaluation: Evaluation, workers, progress) -> list[dict]:
+def _answers(jobs: dict, questions: dict, views: dict, out, evaluation: Evaluation, executor, progress) -> list[dict]:
     every = [job for made in jobs.values() for job in made]
-    broken = run_pieces(site_job, out, every, [j.folder(out) for j in every], workers, progress, "sites")
+    broken = run_pieces(site_job, out, every, [j.folder(out) for j in every], executor, progress, "sites")
     why = {id(every[i]): reason for i, reason in broken.items()}
     rows = []
     for key, made in jobs.items():

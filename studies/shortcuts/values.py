@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_ramba.harness.cells import Cell, Context
+from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.variants import REFERENCE
 from studies.pieces import run_pieces
@@ -35,7 +36,7 @@ class Activated:
 
 
 def activate(
-    context: Context, views: Mapping[str, View], cells: Sequence[Cell], workers: int, progress: Progress
+    context: Context, views: Mapping[str, View], cells: Sequence[Cell], executor: Executor, progress: Progress
 ) -> Activated:
     """Every fold model's activations of what it was not trained on, as recorded and matched."""
     wanted, keys = [], []
@@ -47,7 +48,7 @@ def activate(
                     wanted.append(Wanted(cell=cell, place=place, at=at, limb=views[mode].limb))
                     keys.append((mode, place, cell.variant, cell.fold, cell.seed))
     folders = [activation_folder(context, w) for w in wanted]
-    failed = run_pieces(activation_job, context, wanted, folders, workers, progress, "activations")
+    failed = run_pieces(activation_job, context, wanted, folders, executor, progress, "activations")
     return Activated(dict(zip(keys, folders, strict=True)), {keys[i][2]: reason for i, reason in failed.items()})
 
 

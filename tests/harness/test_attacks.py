@@ -13,6 +13,7 @@ from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness import cells
 from ecg_ramba.harness.config import Variant
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.models import ModelSpec, model_spec
@@ -106,7 +107,7 @@ def run(tiny, monkeypatch, tmp_path):
         monkeypatch.setattr(cells, "code_digest", lambda module: module)
         variants = [Variant(name="attack", title="attack", model="attack")]
         config = dataclasses.replace(tiny, targets=("synthetic-third",), **changes)
-        return run_suite(config, variants, data, tmp_path / "out", 1, Progress())
+        return run_suite(config, variants, data, tmp_path / "out", local(1), Progress())
 
     return go
 

@@ -8,6 +8,7 @@ import pytest
 
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.external import external_variants, read_external
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -23,7 +24,7 @@ def run(tiny, cohort, tmp_path_factory):
     suite = dataclasses.replace(tiny, targets=("synthetic-third",))
 
     def go(*variants):
-        return run_suite(suite, [all_variants()["hrv_logistic"], *variants], cohort, out, 1, Progress())
+        return run_suite(suite, [all_variants()["hrv_logistic"], *variants], cohort, out, local(1), Progress())
 
     return go
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from ecg_ramba.errors import UserError
 from ecg_ramba.features.transform import FeatureConfig
 from ecg_ramba.harness import feature_jobs
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.feature_cost import FeatureCost, fold_cost, in_words
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -39,7 +40,9 @@ def run(tiny, cohort, tmp_path):
 
     def run():
         out = io.StringIO()
-        run_suite(tiny, [all_variants()["ecg_ramba"]], cohort, tmp_path, 1, Progress(Console(file=out, width=300)))
+        run_suite(
+            tiny, [all_variants()["ecg_ramba"]], cohort, tmp_path, local(1), Progress(Console(file=out, width=300))
+        )
         return out.getvalue(), tmp_path / "cache"
 
     return run

@@ -21,6 +21,7 @@ from ecg_ramba.evaluation.report import write_report
 from ecg_ramba.evaluation.terminal import print_summary
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.embeddings import embedding_array, with_embedding
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.foundation import foundation_variants
 from ecg_ramba.harness.inputs import WindowSource, window_table
 from ecg_ramba.harness.probabilities import probabilities
@@ -102,7 +103,7 @@ def run(tiny, cohort, tmp_path_factory):
     def go(*paths, out=None, data=None, workers=1, targets=DATA[1:], beside=("hrv_logistic",)):
         suite = dataclasses.replace(tiny, targets=targets)
         variants = [*(all_variants()[n] for n in beside), *foundation_variants(paths, (suite.source, *targets))]
-        return run_suite(suite, variants, data or cohort, out or shared / "runs", workers, Progress())
+        return run_suite(suite, variants, data or cohort, out or shared / "runs", local(workers), Progress())
 
     return go
 
@@ -332,12 +333,12 @@ def test_a_checkpoint_predicts_again_while_its_weights_are_the_same(finished, ru
 def test_the_probe_without_a_model_says_what_it_needs(tiny, cohort, tmp_path):
     variant = dataclasses.replace(all_variants()["hrv_logistic"], name="bare", model="foundation_probe")
     with pytest.raises(UserError, match="describe that: nox -s ablations -- --foundation FILE"):
-        run_suite(tiny, [variant], cohort, tmp_path, 1, Progress())
+        run_suite(tiny, [variant], cohort, tmp_path, local(1), Progress())
     weights = torchscript(tmp_path / "t.ts", Moments())
     unstated = dataclasses.replace(variant, changes={"weights": str(weights)})
     with pytest.raises(UserError, match="variant 'bare': does not state"):
-        run_suite(tiny, [unstated], cohort, tmp_path, 1, Progress())
+        run_suite(tiny, [unstated], cohort, tmp_path, local(1), Progress())
     stated = dataclasses.replace(unstated, changes=unstated.changes | {"overlap": NONE})
     millivolts = dataclasses.replace(tiny, targets=DATA[1:], signal=SignalConfig(normalise="none"))
     with pytest.raises(UserError, match="variant 'bare': its model is given z-scores"):
-        run_suite(millivolts, [stated], cohort, tmp_path, 1, Progress())
+        run_suite(millivolts, [stated], cohort, tmp_path, local(1), Progress())

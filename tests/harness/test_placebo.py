@@ -15,6 +15,7 @@ from ecg_ramba.features.rhythm import RHYTHM_NAMES
 from ecg_ramba.features.standardise import RhythmTransform
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import InputConfig, Variant
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.features import window_source
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.placebo import other_subjects
@@ -114,7 +115,7 @@ def run_placebos(tiny, tmp_path_factory):
     def run(data):
         out = tmp_path_factory.mktemp("placebo")
         variants = [all_variants()["ecg_ramba"], *PLACEBOS.values()]
-        return out, run_suite(tiny, variants, data, out, 1, Progress())
+        return out, run_suite(tiny, variants, data, out, local(1), Progress())
 
     return run
 

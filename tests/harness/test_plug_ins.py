@@ -20,6 +20,7 @@ from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.report import write_report
 from ecg_ramba.harness import cells, variants
 from ecg_ramba.harness.config import Variant
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.options import run_command
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -226,7 +227,9 @@ def run(tiny, cohort, tmp_path, monkeypatch):
 
     def go(*chosen):
         suite = dataclasses.replace(tiny, targets=("synthetic-third",))
-        result = run_suite(suite, [all_variants()["hrv_logistic"], *chosen], cohort, tmp_path / "out", 1, Progress())
+        result = run_suite(
+            suite, [all_variants()["hrv_logistic"], *chosen], cohort, tmp_path / "out", local(1), Progress()
+        )
         rows = {r["name"]: r for r in json.loads((result.folder / "variants.json").read_text())}
         made = evaluate(result.folder, QUICK)
         assert rows["hrv_logistic"]["status"] == "ok"

@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.evaluate import evaluate
@@ -164,6 +163,7 @@ import dataclasses, sys
 from pathlib import Path
 from ecg_ramba.features.transform import FeatureConfig
 from ecg_ramba.harness.config import Budget, SuiteConfig
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
@@ -173,7 +173,7 @@ if __name__ == "__main__":
         features=FeatureConfig(num_kernels=336), budget=Budget(epochs=2, min_steps=6),
     )
     variants = [all_variants()[n] for n in ("ecg_ramba", "no_hrv", "hrv_logistic")]
-    run_suite(config, variants, Path(sys.argv[1]), Path(sys.argv[2]), 2, Progress())
+    run_suite(config, variants, Path(sys.argv[1]), Path(sys.argv[2]), local(2), Progress())
 """
 
 
@@ -201,28 +201,3 @@ def test_kill_in_the_middle_then_the_same_command_again(run_tiny, cohort, tmp_pa
     cost = ["seconds", "peak_mb"]  # measured, so never twice the same
     tables = [evaluate(r.folder).summary.drop(columns=cost) for r in (resumed, whole)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-
-
-def test_a_worker_that_dies_fails_its_cell_alone(tmp_path):
-    from ecg_ramba.harness.executor import run_jobs
-
-    outcomes = {o.index: o for o in run_jobs(_dies, "shared", [0, 1, 2, 3], 2)}
-    assert sorted(outcomes) == [0, 1, 2, 3]
-    assert [outcomes[i].value for i in (0, 2, 3)] == [("shared", 0), ("shared", 2), ("shared", 3)]
-    assert "worker process died" in outcomes[1].reason
-
-
-def _dies(shared, job):
-    if job == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return shared, job
-
-
-def test_workers_use_one_thread():
-    from ecg_ramba.harness.executor import run_jobs
-
-    assert [o.value for o in run_jobs(_threads, None, [0, 1], 2)] == [1, 1]
-
-
-def _threads(shared, job):
-    return torch.get_num_threads()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness.config import Variant
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import REFERENCE, all_variants, choose_variants
@@ -132,7 +133,7 @@ def test_an_ensemble_is_the_mean_of_its_members_windows(tiny, cohort, tmp_path):
     lacking = Variant(name="lacking", title="lacking", mean_of=("hrv_logistic", "gone"))
     variants = [*(known[n] for n in members), mean, lacking]
     result = run_suite(
-        dataclasses.replace(tiny, targets=("synthetic-third",)), variants, cohort, tmp_path, 1, Progress()
+        dataclasses.replace(tiny, targets=("synthetic-third",)), variants, cohort, tmp_path, local(1), Progress()
     )
     frames = [pd.read_parquet(result.folder / f"variants/{n}/windows.parquet") for n in (*members, "both")]
     keys = ["dataset", "record", "segment", "start", "fold", "seed"]

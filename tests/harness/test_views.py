@@ -14,6 +14,7 @@ from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import Variant
 from ecg_ramba.harness.contexts import coarser
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.probabilities import merged
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -123,7 +124,7 @@ def test_a_view_that_cannot_be_had_is_a_row_with_its_reason(cohort, tiny, tmp_pa
     broken = dataclasses.replace(prior, name="broken", settings={"signal.normalise": "none"})
     unlike = dataclasses.replace(prior, name="unlike", settings={"label_space": "merged24"})
     config = dataclasses.replace(tiny, targets=("synthetic-third",), label_space="paper27")
-    result = run_suite(config, [prior, broken, unlike], cohort, tmp_path, 1, Progress())
+    result = run_suite(config, [prior, broken, unlike], cohort, tmp_path, local(1), Progress())
     assert "1 recordings of synthetic-source cannot be had with this setting" in result.failures["broken"]
     assert "tell apart what merged24 takes as one" in result.failures["unlike"]
     assert set(result.cells) == {"class_prior"}

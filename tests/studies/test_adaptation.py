@@ -21,6 +21,7 @@ from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.scored import ScoreReader
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.inputs import window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.models import Batch, InputShape, model_names, model_spec
@@ -313,7 +314,7 @@ def finished(run_tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("adaptation")
     result = run_tiny(out, NAMES)
     evaluation = evaluate(result.folder, CONFIG)
-    return result, evaluation, run_study(result, evaluation, SHARES, DRAWS, 1, Progress()), out
+    return result, evaluation, run_study(result, evaluation, SHARES, DRAWS, local(1), Progress()), out
 
 
 def test_nothing_adapted_is_zero_shot_to_the_last_bit(finished):
@@ -371,7 +372,7 @@ def test_the_study_goes_on_where_it_was_stopped(finished, monkeypatch):
     result, evaluation, studies, out = finished
     before = {p: p.stat().st_mtime_ns for p in (out / "pieces").rglob("*")}
     monkeypatch.setattr(study_module, "adapt_variant", lambda *a: pytest.fail("computed again"))
-    again = run_study(result, evaluation, SHARES, DRAWS, 1, Progress())
+    again = run_study(result, evaluation, SHARES, DRAWS, local(1), Progress())
     assert {p: p.stat().st_mtime_ns for p in (out / "pieces").rglob("*")} == before
     for one, other in zip(studies, again, strict=True):
         for name, made in one.adapted.items():
@@ -397,7 +398,7 @@ def rerun_with_noise(finished, run_tiny, cohort, replace_by_noise, place, chosen
     changed = run_tiny(out, NAMES, data=noisy)
     assert {c["key"] for c in changed.cells["resnet1d"]} == {c["key"] for c in result.cells["resnet1d"]}
     evaluation = evaluate(changed.folder, CONFIG)
-    return evaluation, run_study(changed, evaluation, SHARES, DRAWS, 1, Progress())
+    return evaluation, run_study(changed, evaluation, SHARES, DRAWS, local(1), Progress())
 
 
 def test_noise_in_place_of_the_test_subjects_signals_changes_nothing_fitted(

@@ -7,6 +7,7 @@ import studies.__main__
 import studies.running
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from studies.calibration_command import VARIANTS
 
@@ -15,7 +16,7 @@ from studies.calibration_command import VARIANTS
 def ran(run_tiny, tmp_path):
     result = run_tiny(tmp_path, ("hrv_logistic", "class_prior"), targets=("synthetic-third",))
     evaluation = evaluate(result.folder, EvaluationConfig(draws=50))
-    return studies.running.Ran(result, evaluation, 1, Progress())
+    return studies.running.Ran(result, evaluation, local(1), Progress())
 
 
 def test_the_command_writes_the_study_logs_it_and_says_synthetic(ran, tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 import studies.__main__
 import studies.coverage.study
 from ecg_ramba.errors import UserError
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from studies.coverage.study import BY_RECORD, BY_SUBJECT, Design, coverage_table, draw_sample, simulate, simulate_all
 from studies.coverage.text import found_text, write_coverage
@@ -69,7 +70,7 @@ def test_coverage_is_counted_right():
 
 
 def test_records_as_if_independent_hold_the_truth_too_seldom(tmp_path):
-    found = simulate_all(dataclasses.replace(QUICK, draws=150), [60], 60, tmp_path, 1, Progress())
+    found = simulate_all(dataclasses.replace(QUICK, draws=150), [60], 60, tmp_path, local(1), Progress())
     table = coverage_table(QUICK, found).set_index(["bootstrap", "of"])["coverage"]
     assert table[BY_SUBJECT, "ROC-AUC"] > 0.85
     assert table[BY_RECORD, "ROC-AUC"] < 0.85
@@ -81,33 +82,35 @@ def test_a_stopped_study_goes_on_and_other_settings_are_other_pieces(tmp_path, m
     done, original = [], studies.coverage.study.simulate
     monkeypatch.setattr(studies.coverage.study, "simulate", lambda d, s, n: done.append((s, n)) or original(d, s, n))
     design = dataclasses.replace(QUICK, draws=20)
-    simulate_all(design, [8], 3, tmp_path, 1, Progress())
+    simulate_all(design, [8], 3, tmp_path, local(1), Progress())
     assert len(done) == 3
-    found = simulate_all(design, [8, 12], 6, tmp_path, 1, Progress())
+    found = simulate_all(design, [8, 12], 6, tmp_path, local(1), Progress())
     assert sorted(done[3:]) == [(8, 3), (8, 4), (8, 5), *((12, n) for n in range(6))]
     assert found[["subjects", "number"]].to_numpy().tolist() == [[s, n] for s in (8, 12) for n in range(6)]
     before = len(done)
-    again = simulate_all(design, [12, 8], 6, tmp_path, 1, Progress())
+    again = simulate_all(design, [12, 8], 6, tmp_path, local(1), Progress())
     assert len(done) == before
     pd.testing.assert_frame_equal(again, found)
-    simulate_all(dataclasses.replace(design, draws=21), [8], 3, tmp_path, 1, Progress())
+    simulate_all(dataclasses.replace(design, draws=21), [8], 3, tmp_path, local(1), Progress())
     assert len(done) == before + 3
 
 
 def test_a_failed_piece_and_too_few_subjects_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--subjects 1: two subjects at least"):
-        simulate_all(QUICK, [12, 1], 5, tmp_path, 1, Progress())
+        simulate_all(QUICK, [12, 1], 5, tmp_path, local(1), Progress())
 
     def fails(*_):
         raise MemoryError("none left")
 
     monkeypatch.setattr(studies.coverage.study, "simulate", fails)
     with pytest.raises(UserError, match="simulations of 12 subjects failed: MemoryError: none left"):
-        simulate_all(QUICK, [12], 5, tmp_path, 1, Progress())
+        simulate_all(QUICK, [12], 5, tmp_path, local(1), Progress())
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(studies.coverage.study, "Design", lambda: dataclasses.replace(QUICK, draws=40))
+    monkeypatch.setattr(
+        studies.coverage.study, "Design", lambda folds: dataclasses.replace(QUICK, draws=40, folds=folds)
+    )
     argv = ["coverage", "--simulations", "4", "--subjects", "12", "100", "--workers", "1", "--out", str(tmp_path)]
     assert studies.__main__.main(argv) == 0
     (folder,) = tmp_path.glob("studies/coverage-*")
@@ -126,6 +129,6 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_write_twice_gives_the_same_bytes(tmp_path):
-    found = simulate_all(dataclasses.replace(QUICK, draws=20), [12], 3, tmp_path, 1, Progress())
+    found = simulate_all(dataclasses.replace(QUICK, draws=20), [12], 3, tmp_path, local(1), Progress())
     first = {p.name: p.read_bytes() for p in write_coverage(QUICK, found, 3, "test", tmp_path)}
     assert {p.name: p.read_bytes() for p in write_coverage(QUICK, found, 3, "test", tmp_path)} == first

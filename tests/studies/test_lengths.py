@@ -14,6 +14,7 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.factorial import Scored
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
@@ -116,7 +117,7 @@ def broken(tiny, cohort, tmp_path_factory):
     out = tmp_path_factory.mktemp("lengths")
     *good, last = variants((157, 313), "small")
     made = [*good, dataclasses.replace(last, changes={**last.changes, "width": 97})]
-    result = run_suite(tiny, made, cohort, out, 1, Progress(), "test")
+    result = run_suite(tiny, made, cohort, out, local(1), Progress(), "test")
     evaluation = evaluate(result.folder)
     return result, evaluation, write_lengths(result, evaluation, out / "broken")
 

@@ -8,6 +8,7 @@ import pytest
 from ecg_ramba.data.synthetic import CohortConfig, synthesize
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.variants import all_variants
 from studies.matrix import matrix_table, run_matrix, there, write_matrix
@@ -21,7 +22,7 @@ def suites(tiny, tmp_path_factory):
     cohort = out / "cohort"
     synthesize(cohort, CohortConfig(source=24, third=24, subjects=3))
     variants = [all_variants()[n] for n in ("hrv_logistic", "class_prior")]
-    return out, run_matrix(tiny, variants, SITES, cohort, out, 1, Progress(), "test")
+    return out, run_matrix(tiny, variants, SITES, cohort, out, local(1), Progress(), "test")
 
 
 def test_each_source_once_and_what_cannot_be_one_has_a_reason(suites):
@@ -64,10 +65,10 @@ def test_files_say_synthetic_and_name_what_is_no_source(suites):
 def test_one_data_set_is_no_matrix(tiny, cohort, tmp_path):
     variants = [all_variants()["class_prior"]]
     with pytest.raises(UserError, match="two data sets or more"):
-        run_matrix(tiny, variants, SITES[:1], cohort, tmp_path, 1, Progress(), "")
+        run_matrix(tiny, variants, SITES[:1], cohort, tmp_path, local(1), Progress(), "")
     few = dataclasses.replace(tiny, folds=11)
     with pytest.raises(UserError, match="can be a source"):
-        run_matrix(few, variants, SITES[1:], cohort, tmp_path, 1, Progress(), "")
+        run_matrix(few, variants, SITES[1:], cohort, tmp_path, local(1), Progress(), "")
 
 
 def test_what_is_there(cohort):

@@ -21,6 +21,7 @@ from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.intervals import subject_draws
 from ecg_ramba.harness.cells import Cell, cell_key
 from ecg_ramba.harness.checkpoint import load_fold_model
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.inputs import to_batch, window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -60,7 +61,7 @@ def suite(run_tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def probed(suite):
-    return probe_suite(*suite, FEW, 1, Progress())
+    return probe_suite(*suite, FEW, local(1), Progress())
 
 
 def model_of(result, fold=1, variant="ecg_ramba"):
@@ -297,8 +298,10 @@ def test_noise_in_place_of_what_is_held_out_changes_no_probe_of_a_whole_suite(
     shutil.copytree(cohort, noisy)
     replaced = replace_by_noise(noisy, lambda p: p.stem in held_out or p.parent.name != "synthetic-source")
     assert replaced > len(held_out)
-    result = run_suite(tiny, [all_variants()["ecg_ramba"]], noisy, tmp_path / "out", 1, Progress(), "test")
-    changed = probe_suite(result, evaluate(result.folder), RepresentationConfig(permutations=1, draws=5), 1, Progress())
+    result = run_suite(tiny, [all_variants()["ecg_ramba"]], noisy, tmp_path / "out", local(1), Progress(), "test")
+    changed = probe_suite(
+        result, evaluate(result.folder), RepresentationConfig(permutations=1, draws=5), local(1), Progress()
+    )
     folds = {}
     for found in (probed, changed):
         for job in found.probes:
@@ -441,7 +444,7 @@ def test_a_second_run_computes_nothing(suite, probed, monkeypatch):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("studies.pieces.run_jobs", refuse)
-    again = probe_suite(*suite, FEW, 1, Progress())
+    again = probe_suite(*suite, FEW, local(1), Progress())
     assert [j.folder(again.out) for j in again.probes] == [j.folder(probed.out) for j in probed.probes]
 
 

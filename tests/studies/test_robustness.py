@@ -24,6 +24,7 @@ from ecg_ramba.evaluation.predictions import Predictions
 from ecg_ramba.evaluation.tables import number
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import Variant
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.predict import predict_record
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -66,7 +67,7 @@ def found(finished, cohort):
     """The study of the tiny suite: all recordings, all segments."""
     result, evaluation = finished
     study = plan(result, evaluation, cohort, 0, 0)
-    failures = run_study(study, CHOSEN, 1, Progress())
+    failures = run_study(study, CHOSEN, local(1), Progress())
     assert not failures
     return assess(study, evaluation, result.variants, CHOSEN, failures, nothing)
 
@@ -286,12 +287,12 @@ def test_nothing_is_done_twice_and_a_damaged_piece_is_made_again_bit_for_bit(fou
     asked = []
     original = robustness.prediction_frame
     monkeypatch.setattr(robustness, "prediction_frame", lambda *a: asked.append(a) or original(*a))
-    assert run_study(study, CHOSEN, 1, Progress()) == {}
+    assert run_study(study, CHOSEN, local(1), Progress()) == {}
     assert not asked
     piece = study.piece(place, "ecg_ramba") / "windows.parquet"
     before = piece.read_bytes()
     piece.write_bytes(before[:-50])
-    assert run_study(study, CHOSEN, 1, Progress()) == {}
+    assert run_study(study, CHOSEN, local(1), Progress()) == {}
     assert len(asked) == 2, "the two folds of one variant"
     pd.testing.assert_frame_equal(pd.read_parquet(piece), _frame(before, piece.parent), check_exact=True)
     assert not list((study.out / "robustness").glob(".stress-*"))
@@ -337,7 +338,7 @@ def test_a_model_whose_features_fail_is_a_row_with_its_reason(finished, found, c
 
     chosen = choose_stresses(["mains50"])[:2]
     monkeypatch.setattr(features, "morphology_columns", broken)
-    failures = run_study(found.study, chosen, 1, Progress())
+    failures = run_study(found.study, chosen, local(1), Progress())
     assert failures == {(d, "mains50-20db"): {"ecg_ramba": "MemoryError: no room for kernels"} for d in (RHYTHM, THIRD)}
     made = assess(found.study, evaluation, result.variants, chosen, failures, nothing)
     failed = rows_of(made, stress="mains50-20db", variant="ecg_ramba")
@@ -350,7 +351,7 @@ def test_a_model_whose_features_fail_is_a_row_with_its_reason(finished, found, c
     files = write_document("title", "", sections(made), tmp_path, STEM)
     assert "MemoryError: no room for kernels" in files[0].read_text()
     monkeypatch.undo()
-    assert run_study(found.study, chosen, 1, Progress()) == {}, "the same command again does what is missing"
+    assert run_study(found.study, chosen, local(1), Progress()) == {}, "the same command again does what is missing"
 
 
 def test_a_control_that_differs_takes_the_numbers_away(finished, found, monkeypatch):
@@ -392,11 +393,11 @@ def test_a_view_has_its_own_path_and_an_ensemble_its_members(tiny, cohort, tmp_p
         Variant(name="mean", title="mean", mean_of=("mv", "z")),
     ]
     config = dataclasses.replace(tiny, targets=(THIRD,))
-    result = run_suite(config, views, cohort, tmp_path, 1, Progress())
+    result = run_suite(config, views, cohort, tmp_path, local(1), Progress())
     evaluation = evaluate(result.folder)
     study = plan(result, evaluation, cohort)
     chosen = choose_stresses(["gain-1.2"])
-    failures = run_study(study, chosen, 1, Progress())
+    failures = run_study(study, chosen, local(1), Progress())
     made = assess(study, evaluation, views, chosen, failures, nothing)
     assert not failures
     assert (made.control["differ"] == 0).all()

@@ -13,6 +13,7 @@ from ecg_ramba.data.labels import label_space
 from ecg_ramba.data.leads import LEADS
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from studies.probes.activations import load_activations
 from studies.probes.samples import CROSSING, TOO_SHORT, choose_records, joined, make_samples
@@ -45,7 +46,7 @@ def suite(run_tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(suite):
-    return find_shortcuts(*suite, 1000, FEW, 1, Progress())
+    return find_shortcuts(*suite, 1000, FEW, local(1), Progress())
 
 
 def row_of(table, **named):
@@ -112,7 +113,7 @@ def test_a_second_run_computes_nothing_and_finds_the_same(suite, found, monkeypa
         raise AssertionError("computed again")
 
     monkeypatch.setattr("studies.pieces.run_jobs", refuse)
-    again = find_shortcuts(*suite, 1000, FEW, 1, Progress())
+    again = find_shortcuts(*suite, 1000, FEW, local(1), Progress())
     pd.testing.assert_frame_equal(again.sites, found.sites)
     pd.testing.assert_frame_equal(again.labels, found.labels)
 
@@ -307,7 +308,7 @@ def test_classes_that_do_not_travel_are_the_evaluations_own(suite):
 
 def test_without_chapman_there_is_a_reason_and_not_a_suite(tiny, cohort, tmp_path):
     for place, said in ((None, "one hospital a site"), (cohort, "holds no recordings of chapman-shaoxing")):
-        suites, reason = hospital_suites(tiny, [], place, tmp_path, 1, Progress(), "test")
+        suites, reason = hospital_suites(tiny, [], place, tmp_path, local(1), Progress(), "test")
         assert suites == []
         assert said in reason
     assert hospital_table([]).empty

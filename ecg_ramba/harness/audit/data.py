@@ -39,7 +39,7 @@ def check_data(stored: Stored, data_dir: Path | None, out: Path, fitted: Sequenc
         return [unchecked(DATA, claim, f"the run does not store {lacking}") for claim in CLAIMS]
     from ecg_ramba.harness.checkpoint import settings
     from ecg_ramba.harness.contexts import cache_dir, load_named
-    from ecg_ramba.harness.executor import default_workers
+    from ecg_ramba.harness.executors.jobs import default_workers
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.signal import SignalConfig
 

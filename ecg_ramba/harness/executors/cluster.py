@@ -1,0 +1,180 @@
+"""Jobs on a Ray cluster: each is a Ray task of one core, and of a GPU or part of one where it computes on one.
+
+Results and cache are in a folder that every node sees under the same path. What a job writes it writes whole or not at
+all, so a node that dies in the middle costs the jobs that ran there, which Ray starts again elsewhere, and no more.
+"""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecg_ramba.errors import UserError, first_line
+from ecg_ramba.files import check_writable
+from ecg_ramba.harness.executors.jobs import Outcome, attempt, default_workers, use_one_thread
+
+RETRIES = 3
+"""How often Ray starts a job again whose worker or node died."""
+CONNECT_S = 5.0
+"""Seconds that the cluster's head has to answer."""
+
+_shared: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """A Ray cluster that this process is connected to (:func:`connect`).
+
+    Parameters
+    ----------
+    workers : int
+        Jobs at once: the cluster's cores unless fewer were asked for.
+    gpus : float
+        GPUs of a job that computes on one.
+    """
+
+    workers: int
+    gpus: float
+
+    @property
+    def here(self) -> int:
+        """The cores of this machine."""
+        return default_workers()
+
+    def run(self, function, shared, jobs, threads: int = 1, gpu: bool = False) -> Iterator[Outcome]:
+        """See :class:`ecg_ramba.harness.executors.jobs.Executor`."""
+        import ray
+
+        wanted = {"num_cpus": threads, "num_gpus": self.gpus if gpu else 0, "max_retries": RETRIES}
+        task = ray.remote(_on_a_node).options(**wanted)
+        place = [ray.put(shared)]  # in a list, so that a node fetches it once and not for each job
+        left, running = list(enumerate(jobs))[::-1], {}
+        try:
+            while left or running:
+                while left and len(running) < self.workers:
+                    index, job = left.pop()
+                    running[task.remote(function, place, index, job)] = index
+                done, _ = ray.wait(list(running), num_returns=1)
+                for reference in done:
+                    yield _outcome(reference, running.pop(reference))
+        finally:
+            for reference in running:
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.cancel(reference, force=True)
+
+
+def _on_a_node(function, place: list, index: int, job: Any) -> Outcome:
+    """Run one job in a Ray worker; what all jobs share is fetched once."""
+    import ray
+
+    use_one_thread()
+    (reference,) = place
+    key = reference.hex()
+    if key not in _shared:
+        _shared.clear()
+        _shared[key] = ray.get(reference)
+    return attempt(function, _shared[key], index, job)
+
+
+def _outcome(reference, index: int) -> Outcome:
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:  # the worker died, again and again, or ran out of memory
+        return Outcome(index, reason=f"the cluster gave it up: {first_line(error)}", traceback=str(error))
+
+
+def connect(
+    address: str | None, workers: int | None, gpus: float, results: Path, others: Sequence[Path] = ()
+) -> RayCluster:
+    """Connect to a cluster.
+
+    Parameters
+    ----------
+    address : str or None
+        ``host:port`` of its head; None: what ``RAY_ADDRESS`` names, or a cluster that was started on this machine.
+    workers : int or None
+        Jobs at once, at most; None: as many as it has cores.
+    gpus : float
+        GPUs of a job that computes on one.
+    results : Path
+        Absolute; every node must see it, and may write there.
+    others : sequence of Path
+        Absolute; what every node must see besides: recordings, a cache apart from the results.
+
+    Raises
+    ------
+    UserError
+        If Ray is not installed, no cluster answers, or a node does not see a folder.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--executor ray needs Ray: pip install -e .[ray]") from None
+    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    _reach(address)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {address} ({first_line(error)}); start one with ray start --head, and name it "
+            "with --address HOST:PORT"
+        ) from None
+    _check_shared(results, others)
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    if not cores:
+        raise UserError(f"the Ray cluster at {address} has no cores to run jobs on; add nodes with ray start --address")
+    return RayCluster(min(workers or cores, cores), gpus)
+
+
+def _reach(address: str) -> None:
+    """Refuse an address at which nothing listens, at once: Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except OSError as error:
+        raise UserError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}); start one with ray start --head, and "
+            "name it with --address HOST:PORT"
+        ) from None
+
+
+def _check_shared(results: Path, others: Sequence[Path]) -> None:
+    """Refuse folders that some node of the cluster does not see: a file that is made in the results now, the others.
+
+    Raises
+    ------
+    UserError
+        Naming the node.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    check_writable(results)
+    with tempfile.NamedTemporaryFile(dir=results, prefix=".seen-") as mark:
+        paths = {mark.name: results, **{str(folder): folder for folder in others}}
+        asked = {
+            node["NodeManagerAddress"]: ray.remote(_unseen)
+            .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote(list(paths))
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+        for name, found in asked.items():
+            if unseen := ray.get(found):
+                raise UserError(
+                    f"node {name} of the cluster does not see {paths[unseen[0]]}; results and recordings must lie in "
+                    "folders that all nodes share, under the same path"
+                )
+
+
+def _unseen(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if not os.path.exists(path)]

@@ -1,0 +1,104 @@
+"""Cells trained by all processes of a ``torchrun`` together; everything else is done by the first of them."""
+
+import atexit
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.harness.executors.jobs import Outcome, attempt, default_workers, use_one_thread
+
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for the others: as long as predicting all targets may take the first."""
+
+
+@dataclass(frozen=True)
+class TorchRun:
+    """The first process of a ``torchrun``: all run what is marked ``together`` at once, one job after another."""
+
+    workers: int = 1
+
+    @property
+    def here(self) -> int:
+        """The cores of this machine."""
+        return default_workers()
+
+    def run(self, function, shared, jobs, threads: int = 1, gpu: bool = False) -> Iterator[Outcome]:
+        """See :class:`ecg_ramba.harness.executors.jobs.Executor`."""
+        use_one_thread()
+        together = getattr(function, "together", False)
+        if together and jobs:
+            _tell("shared", shared)
+        for index, job in enumerate(jobs):
+            if together:
+                _tell("job", (function, index, job))
+            yield attempt(function, shared, index, job)
+
+
+def launched() -> bool:
+    """Whether ``torchrun`` started this process beside others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def join(device: str) -> TorchRun:
+    """Join the processes that ``torchrun`` started. Only the first returns; the others do what it tells them, and end.
+
+    Raises
+    ------
+    UserError
+        If ``torchrun`` did not say where they meet, or there is no GPU for each of a machine's processes.
+    """
+    import torch
+
+    gpu = device != "cpu" and torch.cuda.is_available()
+    if gpu:
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise UserError(f"{torch.cuda.device_count()} GPUs here; start no more processes (--nproc-per-node)")
+        torch.cuda.set_device(local)
+    try:
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"the processes of torchrun do not find each other: {error}") from None
+    if torch.distributed.get_rank() > 0:
+        _serve()
+        torch.distributed.destroy_process_group()
+        raise SystemExit(0)
+    atexit.register(_end)
+    return TorchRun()
+
+
+def _tell(what: str, content: Any) -> None:
+    import torch
+
+    torch.distributed.broadcast_object_list([what, content])
+
+
+def _end() -> None:
+    import torch
+
+    _tell("end", None)
+    torch.distributed.destroy_process_group()
+
+
+def _serve() -> None:
+    """What every other process does: the first one's jobs, until it ends."""
+    import torch
+
+    use_one_thread()
+    shared = None
+    while True:
+        held: list = [None, None]
+        torch.distributed.broadcast_object_list(held)
+        what, content = held
+        if what == "end":
+            return
+        if what == "shared":
+            shared = content
+        else:
+            function, index, job = content
+            outcome = attempt(function, shared, index, job)
+            if outcome.reason and not outcome.reason.startswith(("UserError", "RecordError")):
+                print(outcome.traceback, flush=True)

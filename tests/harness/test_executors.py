@@ -1,0 +1,147 @@
+"""Every executor does the same: one outcome a job, failures as reasons, one thread; a death costs nobody else."""
+
+import os
+import signal
+import threading
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+from ecg_ramba.errors import UserError
+from ecg_ramba.harness.executors.local import InProcess, local
+
+PLACES = ["in process", "processes", "ray"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of two local nodes of one core each; ``cluster.second`` may be killed."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.second = made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ray_executor(cluster, tmp_path_factory):
+    import ray
+
+    from ecg_ramba.harness.executors.cluster import connect
+
+    yield connect(cluster.address, None, 1.0, tmp_path_factory.mktemp("shared"))
+    ray.shutdown()
+
+
+@pytest.fixture(params=PLACES)
+def executor(request):
+    if request.param == "ray":
+        return request.getfixturevalue("ray_executor")
+    return InProcess() if request.param == "in process" else local(2)
+
+
+def double(shared, job):
+    if job == 3:
+        raise UserError("three is not doubled")
+    if job == 4:
+        raise ValueError("second line is left out\nof the reason")
+    return shared["by"] * job, torch.get_num_threads(), os.getpid()
+
+
+def test_one_outcome_a_job_and_failures_are_reasons(executor):
+    found = sorted(executor.run(double, {"by": 2}, range(8)), key=lambda o: o.index)
+    assert [o.index for o in found] == list(range(8))
+    assert [o.value[0] for o in found if not o.reason] == [0, 2, 4, 10, 12, 14]
+    assert {o.value[1] for o in found if not o.reason} == {1}
+    assert found[3].reason == "three is not doubled"
+    assert found[4].reason == "ValueError: second line is left out"
+    assert "of the reason" in found[4].traceback
+    assert list(executor.run(double, {"by": 2}, [])) == []
+
+
+def test_other_shared_things_in_a_later_run(executor):
+    for by in (5, 7):
+        assert [o.value[0] for o in executor.run(double, {"by": by}, [1])] == [by]
+
+
+def die(shared, job):
+    if job in (2, 5):
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return job
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_that_die_fail_their_jobs_alone(workers):
+    from ecg_ramba.harness.executors.local import Processes
+
+    found = sorted(Processes(workers).run(die, None, range(9)), key=lambda o: o.index)
+    assert [o.value for o in found] == [0, 1, None, 3, 4, None, 6, 7, 8]
+    assert all("its worker process died" in found[i].reason for i in (2, 5))
+
+
+def test_a_ray_worker_that_dies_fails_its_job_alone(ray_executor):
+    found = sorted(ray_executor.run(die, None, range(9)), key=lambda o: o.index)
+    assert [o.value for o in found] == [0, 1, None, 3, 4, None, 6, 7, 8]
+    assert all(found[i].reason.startswith("the cluster gave it up") for i in (2, 5))
+
+
+def leave(shared, job):
+    time.sleep(0.5)
+    (shared / f"{job}-{os.getpid()}").write_text("")
+    return job
+
+
+@pytest.mark.parametrize("place", PLACES[1:])
+def test_what_is_not_wanted_any_more_is_stopped(place, request, tmp_path):
+    where = request.getfixturevalue("ray_executor") if place == "ray" else local(2)
+    outcomes = where.run(leave, tmp_path, range(50))
+    next(outcomes)
+    outcomes.close()
+    done = len(list(tmp_path.iterdir()))
+    assert done < 50
+    time.sleep(1.5)
+    assert len(list(tmp_path.iterdir())) == done
+
+
+def test_no_cluster_is_said_at_once(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from ecg_ramba.harness.executors.cluster import connect
+
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"no Ray cluster answers at 127\.0\.0\.1:9 .*ray start --head"):
+        connect("127.0.0.1:9", None, 1.0, tmp_path)
+    assert time.monotonic() - began < 10
+
+
+def test_a_node_that_does_not_see_the_results(ray_executor, tmp_path, monkeypatch):
+    from ecg_ramba.harness.executors import cluster
+
+    with pytest.raises(UserError, match=r"node .* of the cluster does not see .*elsewhere; results and recordings"):
+        cluster._check_shared(tmp_path, [tmp_path / "elsewhere"])
+
+
+def test_a_suite_on_a_cluster_that_loses_a_node_equals_the_one_in_process(
+    cluster, ray_executor, run_tiny, cohort, tmp_path
+):
+    names = ("ecg_ramba", "no_hrv", "hrv_logistic")
+    cells = tmp_path / "ray" / "cells"
+
+    def kill() -> None:
+        while not (cells.is_dir() and any((c / "done.json").is_file() for c in cells.iterdir())):
+            time.sleep(0.01)
+        cluster.remove_node(cluster.second, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    lost = run_tiny(tmp_path / "ray", names, executor=ray_executor)
+    killer.join()
+    whole = run_tiny(tmp_path / "here", names)
+    assert not lost.failures
+    for name in names:
+        a, b = (pd.read_parquet(r.folder / f"variants/{name}/windows.parquet") for r in (lost, whole))
+        pd.testing.assert_frame_equal(a, b, check_exact=True)
