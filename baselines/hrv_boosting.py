@@ -53,6 +53,10 @@ class HrvBoosting:
         constant = (prior == 0) | (prior == 1) | ~known.any(0)
         start, owner, first, nodes = np.zeros(self.classes), [], [], []
         for c in np.flatnonzero(~constant):
+            of = x[known[:, c]]
+            of[:, np.isnan(of).all(0)] = (
+                0  # a figure that no window has: nothing to split by, and scikit-learn stumbles
+            )
             model = HistGradientBoostingClassifier(
                 max_iter=self.config.trees,
                 learning_rate=self.config.learning_rate,
@@ -60,7 +64,7 @@ class HrvBoosting:
                 min_samples_leaf=self.config.leaf_windows,
                 early_stopping=False,
                 random_state=seed,
-            ).fit(x[known[:, c]], y[known[:, c], c])
+            ).fit(of, y[known[:, c], c])
             start[c] = model._baseline_prediction.item()
             for (tree,) in model._predictors:
                 owner.append(c)

@@ -69,7 +69,10 @@ class ServedModel(PythonModel):
 
 def _record(name: str, row: dict) -> Record:
     """A recording from one row of the input."""
-    leads = tuple(canonical_lead(lead.strip()) for lead in str(row["leads"]).split(","))
+    named = [lead.strip() for lead in str(row["leads"]).split(",")]
+    if unknown := [lead for lead in named if canonical_lead(lead) is None]:
+        raise RecordError(name, f"lead {unknown[0]!r} is none of {', '.join(LEADS)}")
+    leads = tuple(map(canonical_lead, named))
     try:
         signal = np.array([np.asarray(lead, dtype=np.float32) for lead in row["signal"]])
         rate = float(row["rate"])
@@ -79,8 +82,6 @@ def _record(name: str, row: dict) -> Record:
         ) from None
     if signal.ndim != 2 or len(signal) != len(leads):
         raise RecordError(name, f"its signal has shape {signal.shape}, and {len(leads)} leads are named")
-    if unknown := [lead for lead in leads if lead not in LEADS]:
-        raise RecordError(name, f"lead {unknown[0]!r} is none of {', '.join(LEADS)}")
     if len(set(leads)) < len(leads):
         raise RecordError(name, "a lead is named twice")
     if not np.isfinite(rate) or rate <= 0:

@@ -61,6 +61,11 @@ def open_storage(url: str | None, folder: Path) -> "BaseStorage":
     address = "postgresql+psycopg" + url[url.index("://") :]
     try:
         return RDBStorage(address, engine_kwargs=engine, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S)
+    except RuntimeError:
+        raise UserError(
+            f"--storage {shown(url)}: the database holds another program's, or another version's, tables; give trials "
+            "a database of their own (MLflow's cannot be shared)"
+        ) from None
     except (OptunaError, SQLAlchemyError, ImportError) as error:
         raise UserError(f"--storage {shown(url)}: Optuna cannot use it ({first_line(error)})") from None
 

@@ -46,3 +46,14 @@ def test_what_is_not_measurable_is_not_seen():
     model.fit(data, y, np.ones((80, 1), bool), 0)
     other = replace(data, rhythm=np.where(data.rhythm_valid, data.rhythm, 99.0).astype(np.float32))
     assert np.array_equal(model.predict_proba(other), model.predict_proba(data))
+
+
+def test_a_figure_that_no_training_window_has_is_left_alone():
+    data = windows(80, 4)
+    valid = data.rhythm_valid.copy()
+    valid[:, 2] = False
+    lacking = replace(data, rhythm_valid=valid)
+    y = (data.rhythm[:, :1] > 0).astype(float)
+    model = HrvBoosting(HrvBoostingConfig(trees=10), InputShape(rhythm=5, classes=1))
+    model.fit(lacking, y, np.ones((80, 1), bool), 0)
+    assert np.array_equal(model.predict_proba(data), model.predict_proba(lacking))

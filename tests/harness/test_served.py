@@ -92,9 +92,7 @@ def test_mlflow_models_predict_in_another_place_with_the_models_own_code(registe
     assert f"{out}/" in said
     (found,) = json.loads((tmp_path / "out.json").read_text())["predictions"]
     for cls, p in expected(models, record).items():
-        assert (found[cls] is None) == np.isnan(p)
-        if found[cls] is not None:
-            assert abs(found[cls] - p) < 1e-6
+        np.testing.assert_allclose(np.nan if found[cls] is None else found[cls], p, atol=1e-6)
 
 
 def test_the_command_of_mlflow(registered, cohort, tmp_path):

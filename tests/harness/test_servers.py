@@ -19,6 +19,7 @@ from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
 from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.tracking import check_tracking, log_suite
+from studies.search.storage import open_storage
 from studies.search.study import Search, run_search, search_key
 from studies.search.tracking import log_search
 
@@ -60,15 +61,17 @@ def finished(run_tiny, tmp_path_factory):
     return result, evaluation, write_report(evaluation, result.folder)
 
 
-def test_a_suite_and_a_search_on_one_database(server, finished, tiny, cohort, tmp_path):
+def test_a_suite_and_a_search_on_one_postgresql(server, postgres, finished, tiny, cohort, tmp_path):
     url, database, _ = server
+    with pytest.raises(UserError, match="another program's, or another version's, tables"):
+        open_storage(database, tmp_path)
     result, evaluation, report = finished
     check_tracking(url)
     log_suite(result, evaluation, report, url, Progress())
     config = dataclasses.replace(tiny, targets=())
     prepared = load_named([config.source], cohort, cache_dir(tmp_path), config.signal, 1, Progress())
     context, _ = make_context(config, prepared, tmp_path)
-    search = Search((MODEL,), 4, "", database, tmp_path / "search", search_key(context, ""))
+    search = Search((MODEL,), 4, "", postgres("trials"), tmp_path / "search", search_key(context, ""))
     found = run_search(context, search, local(2), Progress())
     log_search(context, search, found, report[:1], url)
     log_search(context, search, found, report[:1], url)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
 import optuna
@@ -286,7 +287,7 @@ def several(context, search, tmp_path, processes, kill):
             owned = [
                 t for t in trials if t.state.name == "RUNNING" and f"-{victim.pid}-" in t.user_attrs.get(OWNER, "")
             ]
-            if owned and len(trials) > 10 * (killed + 1):
+            if owned and len(trials) > 5 * (killed + 1):
                 victim.send_signal(signal.SIGKILL)
                 victim.wait()
                 killed += 1
@@ -314,10 +315,12 @@ def one_fold(context_of, cohort, tmp_path):
     return dataclasses.replace(context, folds=context.folds[:1])
 
 
-def test_two_hundred_trials_of_four_processes_in_postgresql_two_of_them_killed(one_fold, postgres, tmp_path):
-    search = Search((MODEL,), 200, "", postgres("search"), tmp_path / "search", search_key(one_fold, ""))
+@pytest.mark.parametrize("trials", [pytest.param(200, marks=pytest.mark.slow), 40])
+def test_trials_of_four_processes_in_postgresql_two_of_them_killed(one_fold, postgres, tmp_path, trials):
+    url = postgres(f"search{trials}")
+    search = Search((MODEL,), trials, "", url, tmp_path / "search", search_key(one_fold, ""))
     several(one_fold, search, tmp_path, 4, 2)
-    check_accounts(open_study(search, MODEL, 1), 200, 2)
+    check_accounts(open_study(search, MODEL, 1), trials, 2)
 
 
 def test_processes_of_one_machine_share_a_journal_one_of_them_killed(one_fold, tmp_path):
@@ -332,9 +335,9 @@ def test_both_storages_open_in_the_dashboard(one_fold, postgres, tmp_path):
         search = Search((MODEL,), 1, "", storage, tmp_path / "search", search_key(one_fold, ""))
         run_search(one_fold, search, local(1), Progress())
         app = dashboard.wsgi(open_storage(storage, search.folder))
-        said = []
-        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "wsgi.input": None, "SERVER_NAME": "x"}
-        body = b"".join(app(environ, lambda status, headers, said=said: said.append(status)))
+        said, environ = [], {"PATH_INFO": "/api/studies"}
+        setup_testing_defaults(environ)
+        body = b"".join(app(environ, lambda *given, said=said: said.append(given[0])))
         assert said[0].startswith("200")
         names = [s["study_name"] for s in json.loads(body)["study_summaries"]]
         assert f"{MODEL} fold 1 {search.key[:12]}" in names
