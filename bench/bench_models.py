@@ -13,6 +13,7 @@ from bench.minimal import ssd_minimal
 from ecg_ramba.data.synthetic import CohortConfig, synthesize
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import Budget, SuiteConfig
+from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.predict import predict_record, read_recording
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -94,7 +95,9 @@ def test_recording(benchmark, tmp_path):
     """From a file to probabilities, by one fold's model: read, filter, MiniRocket, HRV, network."""
     synthesize(tmp_path / "cohort", CohortConfig(source=24, third=2, subjects=2))
     config = SuiteConfig(source="synthetic-source", targets=(), folds=2, budget=Budget(epochs=1, min_steps=4))
-    found = run_suite(config, [all_variants()["ecg_ramba"]], tmp_path / "cohort", tmp_path / "out", 1, Progress())
+    found = run_suite(
+        config, [all_variants()["ecg_ramba"]], tmp_path / "cohort", tmp_path / "out", local(1), Progress()
+    )
     key = found.cells["ecg_ramba"][0]["key"]
     model = load_fold_model(tmp_path / "out" / "cells" / key[:24] / "model.pt")
     file = next((tmp_path / "cohort" / "synthetic-source").rglob("*.hea"))

@@ -42,7 +42,9 @@ def test_files(synthetic):
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files if f.suffix == ".png")
     assert all(f.read_bytes()[:5] == b"%PDF-" for f in files if f.suffix == ".pdf")
     there = {p for p in (folder / "report").rglob("*") if p.is_file()}
-    assert there == {*files, folder / "report" / "settings.json"}, "no leftovers"
+    assert there == {*files, folder / "report" / "settings.json", folder / "report" / ".report.files.json"}, (
+        "no leftovers"
+    )
 
 
 def test_settings_are_remembered(synthetic, tmp_path):

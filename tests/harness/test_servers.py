@@ -56,7 +56,7 @@ def server(postgres, tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(run_tiny, tmp_path_factory):
     """A tiny run with its evaluation and report."""
-    result = run_tiny(tmp_path_factory.mktemp("finished"), (MODEL, "class_prior"), workers=2)
+    result = run_tiny(tmp_path_factory.mktemp("finished"), (MODEL, "class_prior"))
     evaluation = evaluate(result.folder)
     return result, evaluation, write_report(evaluation, result.folder)
 

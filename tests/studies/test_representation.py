@@ -21,7 +21,7 @@ from ecg_ramba.evaluation.evaluate import evaluate
 from ecg_ramba.evaluation.intervals import subject_draws
 from ecg_ramba.harness.cells import Cell, cell_key
 from ecg_ramba.harness.checkpoint import load_fold_model
-from ecg_ramba.harness.executors.local import local
+from ecg_ramba.harness.executors.local import InProcess, local
 from ecg_ramba.harness.inputs import to_batch, window_table
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
@@ -443,7 +443,7 @@ def test_a_second_run_computes_nothing(suite, probed, monkeypatch):
     def refuse(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("studies.pieces.run_jobs", refuse)
+    monkeypatch.setattr(InProcess, "run", refuse)
     again = probe_suite(*suite, FEW, local(1), Progress())
     assert [j.folder(again.out) for j in again.probes] == [j.folder(probed.out) for j in probed.probes]
 

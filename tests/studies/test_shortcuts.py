@@ -13,7 +13,7 @@ from ecg_ramba.data.labels import label_space
 from ecg_ramba.data.leads import LEADS
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
-from ecg_ramba.harness.executors.local import local
+from ecg_ramba.harness.executors.local import InProcess, local
 from ecg_ramba.harness.progress import Progress
 from studies.probes.activations import load_activations
 from studies.probes.samples import CROSSING, TOO_SHORT, choose_records, joined, make_samples
@@ -112,7 +112,7 @@ def test_a_second_run_computes_nothing_and_finds_the_same(suite, found, monkeypa
     def refuse(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("studies.pieces.run_jobs", refuse)
+    monkeypatch.setattr(InProcess, "run", refuse)
     again = find_shortcuts(*suite, 1000, FEW, local(1), Progress())
     pd.testing.assert_frame_equal(again.sites, found.sites)
     pd.testing.assert_frame_equal(again.labels, found.labels)

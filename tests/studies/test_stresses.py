@@ -266,9 +266,7 @@ def test_the_control_is_the_recording_itself():
 def test_stresses_are_chosen_by_name_family_or_group_with_the_control():
     names = [s.name for s in choose_stresses()]
     assert names[0] == CONTROL
-    assert not [n for n in names if n.startswith("mains60") or n == "lead-aVL"]
-    assert {"white-20db", "wander-5db", "mains50-20db", "lead-V5", "gain-1.2", "arms-swapped", "first-5s"} <= set(names)
-    assert not {"white-10db", "muscle-10db", "gain-0.8"} & set(names), "more than 10 minutes with these"
+    assert set(STRESSES) - set(names) == {"mains60-20db", "mains60-10db", "mains60-5db"}
     assert [s.name for s in choose_stresses(["first-5s", "white"])] == [
         CONTROL, "white-20db", "white-10db", "white-5db", "first-5s",
     ]  # fmt: skip
