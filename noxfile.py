@@ -46,8 +46,8 @@ def run(session: nox.Session, *arguments: str, **environment: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, and the benchmarks once, untimed."""
-    # a worker for each core, of one thread each: workers with a thread for each core would wait for each other; a module
-    # stays with one worker, so that what its tests share is made once
+    # a worker for each core, of one thread each: workers with a thread for each core would wait for each other;
+    # a module stays with one worker, so that what its tests share is made once
     run(session, "pytest", "-n", "auto", "--dist", "loadscope", *session.posargs, OMP_NUM_THREADS="1")
 
 

@@ -77,6 +77,8 @@ def test_workers(benchmark, tmp_path, work, by):
 def test_overhead(benchmark, tmp_path, by):
     """Jobs that do nothing, one after another: what the executor itself takes for each."""
     jobs, spans = range(20 if benchmark.disabled else 200), []
+    if by == "ray" and benchmark.disabled:
+        pytest.skip("the tests of executors start a cluster")
     if by == "ray":
         pytest.importorskip("ray", reason="Ray is not installed")
         from ray.cluster_utils import Cluster
