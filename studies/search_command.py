@@ -51,6 +51,7 @@ def run(options) -> None:
     """Search, save the best configurations, write the page, log the trials."""
     import dataclasses
     import shlex
+    from pathlib import Path
 
     from ecg_ramba.files import check_writable
     from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
@@ -92,4 +93,5 @@ def run(options) -> None:
     if not options.no_tracking:
         log_search(context, search, found, [*files, place], options.tracking)
     data_options = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
-    print(f"use it: nox -s ablations -- {data_options}--config {name}")
+    out = "" if options.out == Path("runs") else f"--out {shlex.quote(str(options.out))} "
+    print(f"use it: nox -s ablations -- {data_options}{out}--config {name}")
