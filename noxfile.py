@@ -73,7 +73,8 @@ def ablations(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time Mamba against attention (pytest-benchmark; -k "core and L625", --benchmark-json FILE)."""
-    run(session, "pytest", "bench", "--benchmark-only", *session.posargs)
+    named = [word for word in session.posargs if word.startswith("bench")]
+    run(session, "pytest", *([] if named else ["bench"]), "--benchmark-only", *session.posargs)
 
 
 @nox.session
