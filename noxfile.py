@@ -73,7 +73,7 @@ def ablations(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time Mamba against attention (pytest-benchmark; -k "core and L625", --benchmark-json FILE)."""
-    named = [word for word in session.posargs if word.startswith("bench")]
+    named = [word for word in session.posargs if word.partition("::")[0].endswith(".py")]
     run(session, "pytest", *([] if named else ["bench"]), "--benchmark-only", *session.posargs)
 
 

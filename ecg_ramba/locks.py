@@ -37,7 +37,7 @@ def alone(lock: Path, waiting: Callable[[], None], every_s: float = 0.5) -> Iter
         lock.touch()
     with open(lock, "ab") as file:
         told = False
-        while fcntl and not _locked(file):
+        while locked(file) is False:
             if not told:
                 waiting()
             told = True
@@ -45,14 +45,19 @@ def alone(lock: Path, waiting: Callable[[], None], every_s: float = 0.5) -> Iter
         yield
 
 
-def _locked(file) -> bool:
-    """Take the lock if nobody has it."""
+def locked(file) -> bool | None:
+    """Take the lock of an open file if nobody has it: True if that was so; None where there are no locks.
+
+    It is held until the file is closed or the process dies.
+    """
+    if fcntl is None:
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            return True  # a file system without locks; refusing to work on it would help nobody
+            return None  # a file system without locks; refusing to work on it would help nobody
         raise UserError(f"cannot lock {file.name}: {error.strerror}; choose another place") from error
     return True

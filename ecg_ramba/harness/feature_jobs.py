@@ -83,7 +83,7 @@ def compute_features(context: Context, cells: Sequence[Cell], executor: Executor
     places = [(0, True), *((place, False) for place in range(1 + len(context.targets)))]
     parts = [(cell, *place) for cell in unfitted.values() for place in places]
     _run("random kernels", "data sets", kernel_job, parts, [[job[0]] for job in parts], context, executor, progress)
-    threads = max(1, executor.workers // max(1, len(groups)))
+    threads = max(1, min(executor.workers // max(1, len(groups)), executor.cores))
     jobs = [(group[0], threads) for group in groups]
     _run("features", "folds", feature_job, jobs, groups, context, executor, progress, threads)
 

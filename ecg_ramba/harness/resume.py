@@ -1,5 +1,6 @@
 """Training that was stopped in the middle goes on from its last saved step and ends with the same weights."""
 
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,9 @@ class Saved:
             return None
         try:
             return torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:  # whatever a damaged file makes torch raise
+        except torch.OutOfMemoryError:
+            raise
+        except (pickle.UnpicklingError, EOFError, KeyError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.path} is damaged ({type(error).__name__}); delete it and run again") from error
 
     def save(self, state: Callable[[], dict], together: Group) -> None:

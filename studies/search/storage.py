@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.files import explained
 from ecg_ramba.harness.tracking import shown
+from ecg_ramba.locks import locked
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -110,7 +111,7 @@ def trial_owner(folder: Path) -> Iterator[str]:
         place.mkdir(parents=True, exist_ok=True)
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         with open(place / name, "w") as file:
-            _hold(file)
+            locked(file)
             try:
                 yield name
             finally:
@@ -118,35 +119,24 @@ def trial_owner(folder: Path) -> Iterator[str]:
 
 
 def is_alive(folder: Path, owner: str) -> bool:
-    """Whether the process of that name still runs, on this machine."""
+    """Whether the process of that name still runs, on this machine; taken for granted where files have no locks."""
     try:
         with open(folder / "running" / owner, "r+") as file:
-            return not _hold(file)
+            return locked(file) is not True
     except FileNotFoundError:
         return False
 
 
-def _hold(file) -> bool:
-    """Lock a file until it is closed, or its process dies; False if another process has it."""
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def reap(study: "Study", folder: Path) -> int:
+def reap(study: "Study", folder: Path, beats: bool) -> int:
     """Give up the running trials whose process has died; how many they were.
 
-    Of a journal by the owner's lock, of a database by the heartbeat.
+    Known by the heartbeat where the storage ``beats``, in a journal by the owner's lock.
     """
-    from optuna.storages import JournalStorage, fail_stale_trials
+    from optuna.storages import fail_stale_trials
     from optuna.trial import TrialState
 
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    if not isinstance(study._storage, JournalStorage):
+    if beats:
         fail_stale_trials(study)
         left = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
         return sum(t.number not in left for t in running)

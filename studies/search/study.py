@@ -110,7 +110,7 @@ def trial_job(shared: tuple[Context, Search], job: tuple[str, int]) -> None:
     context, search = shared
     model, fold = job
     study = open_study(search, model, fold)
-    reap(study, search.folder)
+    reap(study, search.folder, beats=search.storage is not None)
     if len(counted(study.get_trials(deepcopy=False))) >= search.trials:
         return
     with trial_owner(search.folder) as owner:
@@ -144,6 +144,8 @@ def _objective(context: Context, search: Search, model: str, fold: int, owner: s
     except (LeakageError, optuna.exceptions.OptunaError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+            raise  # a full disk is no fault of the configuration: the trial does not count
         trial.set_user_attr(REASON, first_line(error))
         raise _Failed from error
     trial.set_user_attr(SECONDS, log["seconds"])

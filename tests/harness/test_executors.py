@@ -34,8 +34,9 @@ def ray_executor(cluster, tmp_path_factory):
     from ecg_ramba.harness.executors import cluster as of_ray
     from ecg_ramba.harness.executors.cluster import connect
 
-    of_ray.RETRIES = 1  # a worker takes long to start
-    yield connect(cluster.address, None, 1.0, tmp_path_factory.mktemp("shared"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(of_ray, "RETRIES", 1)  # a worker takes long to start
+        yield connect(cluster.address, None, 1.0, tmp_path_factory.mktemp("shared"))
     ray.shutdown()
 
 
@@ -89,6 +90,13 @@ def test_a_ray_worker_that_dies_fails_its_job_alone(ray_executor):
     found = sorted(ray_executor.run(die, None, range(9)), key=lambda o: o.index)
     assert [o.value for o in found] == [0, 1, None, 3, 4, None, 6, 7, 8]
     assert all(found[i].reason.startswith("the cluster gave it up") for i in (2, 5))
+
+
+def test_what_no_node_has_is_refused_or_made_to_fit(ray_executor):
+    with pytest.raises(UserError, match="no node of the cluster has 1 GPUs"):
+        list(ray_executor.run(double, {"by": 2}, [1], gpu=True))
+    (found,) = ray_executor.run(double, {"by": 2}, [1], threads=64)
+    assert found.value[0] == 2
 
 
 def leave(shared, job):

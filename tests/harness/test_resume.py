@@ -1,10 +1,10 @@
 """A training that is stopped at any step goes on and ends with the same bits; a damaged state is named."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,25 +15,10 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.harness.config import Budget
 from ecg_ramba.harness.resume import Saved
 from ecg_ramba.harness.train import train_network
-from ecg_ramba.models import Windows
 from ecg_ramba.nn.dropout import Dropout
+from tests.harness.toy import Toy
 
 BUDGET = Budget(epochs=4, min_steps=20)
-
-
-class Toy:
-    """Synthetic windows."""
-
-    def __init__(self, n=64):
-        rng = np.random.default_rng(0)
-        self.y = (rng.random((n, 2)) < 0.5).astype(np.float32)
-        self.signal = (rng.normal(size=(n, 12, 50)) + self.y[:, :1, None]).astype(np.float32)
-
-    def __len__(self):
-        return len(self.signal)
-
-    def windows(self, rows, limb):
-        return Windows(leads=np.ones((len(rows), 12), dtype=bool), signal=self.signal[rows] * ~limb[:, None, None])
 
 
 class Net(nn.Module):
@@ -141,7 +126,7 @@ import time
 import numpy as np
 from ecg_ramba.harness.resume import Saved
 from ecg_ramba.harness.train import train_network
-from test_resume import BUDGET, Net, Toy
+from tests.harness.test_resume import BUDGET, Net, Toy
 toy = Toy()
 train_network(Net, toy, toy.y, np.ones_like(toy.y), BUDGET, (0, 0, 1),
               on_step=lambda step, steps: time.sleep(0.05), saved=Saved(Path(sys.argv[1]), every_s=0, share=1e9))
@@ -151,7 +136,7 @@ train_network(Net, toy, toy.y, np.ones_like(toy.y), BUDGET, (0, 0, 1),
 def test_killed_it_ends_with_the_same_bits(tmp_path):
     whole, log = trained()
     place = tmp_path / "unfinished.pt"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(place), os.path.dirname(__file__)])
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(place), str(Path(__file__).parents[2])])
     deadline = time.monotonic() + 120
     while not place.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

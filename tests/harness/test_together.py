@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,25 +19,9 @@ from ecg_ramba.harness.loss import masked_bce
 from ecg_ramba.harness.together import Group
 from ecg_ramba.harness.train import batches, learning_rate, parameter_groups, schedule, train_network
 from ecg_ramba.keys import seed_for
-from ecg_ramba.models import Windows
+from tests.harness.toy import Toy
 
 BUDGET = Budget(epochs=4, min_steps=20, loss="bce")
-
-
-class Toy:
-    """Synthetic windows; a third of the labels is unknown, so halves of a batch weigh differently."""
-
-    def __init__(self, n=64):
-        rng = np.random.default_rng(0)
-        self.y = (rng.random((n, 2)) < 0.5).astype(np.float32)
-        self.weight = (rng.random((n, 2)) < 0.67).astype(np.float32)
-        self.signal = (rng.normal(size=(n, 12, 50)) + self.y[:, :1, None]).astype(np.float32)
-
-    def __len__(self):
-        return len(self.signal)
-
-    def windows(self, rows, limb):
-        return Windows(leads=np.ones((len(rows), 12), dtype=bool), signal=self.signal[rows] * ~limb[:, None, None])
 
 
 class Net(nn.Module):
@@ -56,7 +41,7 @@ from pathlib import Path
 from ecg_ramba.harness.resume import Saved
 from ecg_ramba.harness.together import group
 from ecg_ramba.harness.train import train_network
-from test_together import BUDGET, Net, Toy
+from tests.harness.test_together import BUDGET, Net, Toy
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo")
 toy, stop = Toy(), int(sys.argv[3])
@@ -84,7 +69,7 @@ def launch(*argv, check=True):
 
 def two(tmp_path, dropout=0.0, stop=0, name="a", check=True):
     script, out = tmp_path / "script.py", tmp_path / f"{name}.pt"
-    script.write_text(SCRIPT.format(here=os.path.dirname(__file__), dropout=dropout))
+    script.write_text(SCRIPT.format(here=str(Path(__file__).parents[2]), dropout=dropout))
     launch(str(script), str(out), str(tmp_path / f"{name}-unfinished.pt"), str(stop), check=check)
     return torch.load(out, weights_only=True) if out.is_file() else None
 

@@ -13,28 +13,9 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.harness.config import Budget
 from ecg_ramba.harness.ema import WeightAverage
 from ecg_ramba.harness.train import batches, learning_rate, parameter_groups, predict_network, schedule, train_network
-from ecg_ramba.models import Windows
+from tests.harness.toy import Toy
 
 SHORT = Budget(epochs=4, min_steps=40)
-
-
-class Toy:
-    """Windows whose class is plain to see in their mean (synthetic)."""
-
-    def __init__(self, n=64, seed=0):
-        rng = np.random.default_rng(seed)
-        self.y = (rng.random((n, 2)) < 0.5).astype(np.float32)
-        self.signal = (rng.normal(size=(n, 12, 50)) + self.y[:, :1, None]).astype(np.float32)
-
-    def __len__(self):
-        return len(self.signal)
-
-    def windows(self, rows, limb):
-        signal = self.signal[rows].copy()
-        signal[limb, 6:] = 0
-        leads = np.ones((len(rows), 12), dtype=bool)
-        leads[limb, 6:] = False
-        return Windows(leads=leads, signal=signal)
 
 
 class Net(nn.Module):

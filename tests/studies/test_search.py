@@ -207,6 +207,22 @@ def test_a_configuration_that_fails_counts_and_says_why(context_of, cohort, tmp_
         write_best(context, search, found, [])
 
 
+def test_a_full_disk_is_no_fault_of_a_configuration(context_of, cohort, tmp_path, monkeypatch):
+    from ecg_ramba.files import explained
+
+    def full(*given):
+        with explained(tmp_path):
+            raise OSError(28, "No space left on device")
+
+    context = context_of(cohort, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("studies.search.study.inner_trial", full)
+        with pytest.raises(UserError, match=r"4 of 4 trials are missing: .*No space left .*are kept"):
+            searched(context, (MODEL,), 2, tmp_path)
+    search, found = searched(context, (MODEL,), 2, tmp_path)
+    assert trial_table(search, found)["state"].tolist() == ["complete"] * 4
+
+
 def test_leakage_ends_the_search(context_of, cohort, tmp_path, monkeypatch):
     def leaks(*given):
         raise LeakageError("a held-out recording is in the inner split")

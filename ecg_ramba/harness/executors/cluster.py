@@ -35,10 +35,14 @@ class RayCluster:
         Jobs at once: the cluster's cores unless fewer were asked for.
     gpus : float
         GPUs of a job that computes on one.
+    cores, most_gpus : int, float
+        Of the largest node: a job that asked for more would wait for ever.
     """
 
     workers: int
     gpus: float
+    cores: int
+    most_gpus: float
 
     @property
     def here(self) -> int:
@@ -49,7 +53,12 @@ class RayCluster:
         """See :class:`ecg_ramba.harness.executors.jobs.Executor`."""
         import ray
 
-        wanted = {"num_cpus": threads, "num_gpus": self.gpus if gpu else 0, "max_retries": RETRIES}
+        if gpu and self.gpus > self.most_gpus:
+            raise UserError(
+                f"no node of the cluster has {self.gpus:g} GPUs (the largest has {self.most_gpus:g}); use fewer --gpus, "
+                "or --device cpu"
+            )
+        wanted = {"num_cpus": min(threads, self.cores), "num_gpus": self.gpus if gpu else 0, "max_retries": RETRIES}
         task = ray.remote(_on_a_node).options(**wanted)
         place = [ray.put(shared)]  # in a list, so that a node fetches it once and not for each job
         left, running = list(enumerate(jobs))[::-1], {}
@@ -127,10 +136,19 @@ def connect(
             "with --address HOST:PORT"
         ) from None
     _check_shared(results, others)
-    cores = int(ray.cluster_resources().get("CPU", 0))
-    if not cores:
+    each = [node["Resources"] for node in _nodes()]
+    cores = [int(r.get("CPU", 0)) for r in each]
+    if not any(cores):
         raise UserError(f"the Ray cluster at {address} has no cores to run jobs on; add nodes with ray start --address")
-    return RayCluster(min(workers or cores, cores), gpus)
+    most_gpus = max(r.get("GPU", 0.0) for r in each)
+    return RayCluster(min(workers or sum(cores), sum(cores)), gpus, max(cores), most_gpus)
+
+
+def _nodes() -> list[dict]:
+    """The nodes that are alive, as Ray describes them."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _reach(address: str) -> None:
@@ -161,14 +179,12 @@ def _check_shared(results: Path, others: Sequence[Path]) -> None:
     check_writable(results)
     with tempfile.NamedTemporaryFile(dir=results, prefix=".seen-") as mark:
         paths = {mark.name: results, **{str(folder): folder for folder in others}}
-        asked = {
-            node["NodeManagerAddress"]: ray.remote(_unseen)
-            .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-            .remote(list(paths))
-            for node in ray.nodes()
-            if node["Alive"]
-        }
-        for name, found in asked.items():
+        asked = []
+        for node in _nodes():
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = ray.remote(_unseen).options(num_cpus=0, scheduling_strategy=there)
+            asked.append((node["NodeManagerAddress"], task.remote(list(paths))))
+        for name, found in asked:
             if unseen := ray.get(found):
                 raise UserError(
                     f"node {name} of the cluster does not see {paths[unseen[0]]}; results and recordings must lie in "

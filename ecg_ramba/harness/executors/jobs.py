@@ -31,6 +31,10 @@ class Executor(Protocol):
         """How many jobs run at once."""
 
     @property
+    def cores(self) -> int:
+        """How many threads one job may start."""
+
+    @property
     def here(self) -> int:
         """How many processes of this machine may work beside each other, where data are prepared."""
 

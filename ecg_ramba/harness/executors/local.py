@@ -27,7 +27,7 @@ def local(workers: int | None = None) -> Executor:
 class InProcess:
     """Every job in this process, one after the other; one that brings it down takes the run with it."""
 
-    workers = here = 1
+    workers = cores = here = 1
 
     def run(self, function, shared, jobs, threads: int = 1, gpu: bool = False) -> Iterator[Outcome]:
         """See :class:`ecg_ramba.harness.executors.jobs.Executor`."""
@@ -46,6 +46,11 @@ class Processes:
     """
 
     workers: int
+
+    @property
+    def cores(self) -> int:
+        """Of all workers, where there is one job alone."""
+        return self.workers
 
     @property
     def here(self) -> int:

@@ -1,6 +1,7 @@
 """Cells trained by all processes of a ``torchrun`` together; everything else is done by the first of them."""
 
 import atexit
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +11,16 @@ from typing import Any
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.executors.jobs import Outcome, attempt, default_workers, use_one_thread
 
-PATIENCE = timedelta(minutes=30)
-"""How long a process waits for the others: as long as predicting all targets may take the first."""
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the first, which prepares, predicts and reports alone; ``torchrun`` ends them all when
+one dies."""
 
 
 @dataclass(frozen=True)
 class TorchRun:
     """The first process of a ``torchrun``: all run what is marked ``together`` at once, one job after another."""
 
-    workers: int = 1
+    workers = cores = 1
 
     @property
     def here(self) -> int:
@@ -33,7 +35,7 @@ class TorchRun:
             _tell("shared", shared)
         for index, job in enumerate(jobs):
             if together:
-                _tell("job", (function, index, job))
+                _tell("job", (function, job))
             yield attempt(function, shared, index, job)
 
 
@@ -98,7 +100,8 @@ def _serve() -> None:
         if what == "shared":
             shared = content
         else:
-            function, index, job = content
-            outcome = attempt(function, shared, index, job)
-            if outcome.reason and not outcome.reason.startswith(("UserError", "RecordError")):
-                print(outcome.traceback, flush=True)
+            function, job = content
+            # What is wrong with a cell is wrong in all processes, and the first reports it. Any other error may be this
+            # process's alone: it dies of it, torchrun ends the others, and nobody waits for a step that never comes.
+            with contextlib.suppress(UserError):
+                function(shared, job)
