@@ -54,7 +54,8 @@ weights = group().all([p.detach() for p in network.parameters()])
 assert all(torch.equal(a, b) for a, b in zip(*weights))
 if group().first:
     torch.save({{"weights": list(network.state_dict().values()), "loss": log.loss}}, sys.argv[1])
-torch.distributed.destroy_process_group()
+torch.distributed.barrier()
+os._exit(0)
 """
 
 

@@ -55,7 +55,7 @@ class RayCluster:
 
         if gpu and self.gpus > self.most_gpus:
             raise UserError(
-                f"no node of the cluster has {self.gpus:g} GPUs (the largest has {self.most_gpus:g}); use fewer --gpus, "
+                f"no node of the cluster has {self.gpus:g} GPUs (the largest has {self.most_gpus:g}); use fewer --gpus "
                 "or --device cpu"
             )
         wanted = {"num_cpus": min(threads, self.cores), "num_gpus": self.gpus if gpu else 0, "max_retries": RETRIES}
