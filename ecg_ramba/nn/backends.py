@@ -2,7 +2,8 @@
 
 ``torch``      portable matrix products, always there (:mod:`ecg_ramba.nn.ssd`)
 ``native``     C++ for the CPU, built by the machine's compiler on first use (:mod:`ecg_ramba.native`)
-``mamba_ssm``  the Triton kernels of the package of that name, for a CUDA GPU
+``mamba_ssm``  the Triton kernels of the package of that name, for a CUDA GPU; the layer's convolution by the kernel of
+               causal_conv1d where that works too
 
 A backend that is named is used or refused, never replaced. ``auto`` takes mamba_ssm on a GPU and native on the CPU
 where they can be used, else torch. This module imports neither torch nor a backend until it has to.
@@ -54,6 +55,22 @@ def _probe_mamba_ssm(device: str) -> str:
     return "" if torch.isfinite(y).all() else "mamba_ssm's kernel gives values that are not finite"
 
 
+@functools.cache
+def without_causal_conv1d(device: str) -> str:
+    """Why the kernel of causal_conv1d cannot be used on a device, in one line; "" if it can. It is called once."""
+    import torch
+
+    try:
+        from causal_conv1d import causal_conv1d_fn
+
+        x = torch.ones(1, 8, 8, device=device)
+        y = causal_conv1d_fn(x, torch.ones(8, 4, device=device), torch.ones(8, device=device), activation="silu")
+        torch.cuda.synchronize(device)
+    except Exception as error:  # noqa: BLE001  a package built for another GPU, torch or Python fails in any way
+        return f"causal_conv1d fails: {first_line(error)}"
+    return "" if torch.isfinite(y).all() else "causal_conv1d's kernel gives values that are not finite"
+
+
 def resolve(name: str, device: str = "cpu") -> str:
     """The backend that ``auto`` means on a device, or the named one.
 
@@ -77,6 +94,9 @@ def explain(name: str, device: str = "cpu") -> str:
         from ecg_ramba.native.library import level
 
         return f"native ({level()})"
+    if name == "mamba_ssm":
+        reason = without_causal_conv1d(device)
+        return f"mamba_ssm (its convolution in torch: {reason})" if reason else "mamba_ssm with causal_conv1d"
     fast = "native" if device.partition(":")[0] == "cpu" else "mamba_ssm"
     reason = unusable(fast, device) if name == "torch" else ""
     return f"{name} ({fast} cannot be used: {reason})" if reason else name

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecg_ramba.native import rows
+from ecg_ramba.nn.backends import resolve, without_causal_conv1d
 
 
 class _Depthwise(torch.autograd.Function):
@@ -53,7 +54,8 @@ def depthwise_conv(
     silu : bool
         Whether SiLU follows.
     backend : str
-        Where it is native, or ``auto`` finds that, this runs in C++ too.
+        Where it is native, or ``auto`` finds that, this runs in C++ too; where it is mamba_ssm, a causal convolution
+        runs by the kernel of causal_conv1d if that works there.
 
     Returns
     -------
@@ -62,8 +64,24 @@ def depthwise_conv(
     """
     if rows.taken(backend, x_BLC, weight_C1K):
         return rows.convolve(x_BLC, weight_C1K[:, 0].t(), bias_C, left, silu)
+    if _by_causal_conv1d(backend, x_BLC, weight_C1K, left):
+        from causal_conv1d import causal_conv1d_fn
+
+        activation = "silu" if silu else None
+        return causal_conv1d_fn(x_BLC.transpose(1, 2), weight_C1K[:, 0], bias_C, activation=activation).transpose(1, 2)
     y_BLC = _portable(x_BLC, weight_C1K, bias_C, left)
     return F.silu(y_BLC) if silu else y_BLC
+
+
+def _by_causal_conv1d(backend: str, x_BLC: Tensor, weight_C1K: Tensor, left: int) -> bool:
+    """Whether the kernel of causal_conv1d is taken: it has 2 to 4 taps, and channels in eights where they lie last."""
+    channels, _, taps = weight_C1K.shape
+    if backend not in ("auto", "mamba_ssm") or x_BLC.device.type != "cuda" or torch.compiler.is_exporting():
+        return False
+    if left != taps - 1 or not 2 <= taps <= 4 or channels % 8 or x_BLC.dtype == torch.float64:
+        return False
+    device = str(x_BLC.device)
+    return resolve(backend, device) == "mamba_ssm" and not without_causal_conv1d(device)
 
 
 def _portable(x_BLC: Tensor, weight_C1K: Tensor, bias_C: Tensor, left: int) -> Tensor:

@@ -36,6 +36,23 @@ def test_equals_the_recurrence_in_float64(backend, chunk, length):
         assert relative(value, target) < 1e-10, name
 
 
+@pytest.fixture(scope="module")
+def five_thousand():
+    """Inputs of 5000 steps; value and gradients by the recurrence, whose graph takes some seconds."""
+    tensors = inputs(1, 5000, 1, 2, 3, dt_scale=0.1)
+    y = ssd_recurrent(*tensors)
+    return tensors, y.detach(), torch.autograd.grad(y.sum(), tensors)
+
+
+@pytest.mark.parametrize(("backend", "chunk"), FORMS[1:])
+def test_five_thousand_steps(five_thousand, backend, chunk):
+    tensors, expected, expected_grads = five_thousand
+    y = ssd(*tensors, backend=backend, chunk=chunk)
+    assert relative(y, expected) < 1e-11
+    for name, value, target in zip(NAMES, torch.autograd.grad(y.sum(), tensors), expected_grads, strict=True):
+        assert relative(value, target) < 1e-10, name
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     batch=st.integers(1, 3),
