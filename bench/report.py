@@ -136,13 +136,15 @@ def figure(table: pd.DataFrame, batch: int, dtype: str, out: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(15, 14), dpi=120, layout="constrained")
+    timed = table[(table["batch"] == batch) & (table["dtype"] == dtype)]
+    parts, lengths = [p for p in PARTS if p in set(timed["part"])], sorted(set(timed["length"].astype(int)))
+    drawn = Figure(figsize=(3 + 3 * len(parts), 14), dpi=120, layout="constrained")
     FigureCanvasAgg(drawn)
-    axes = drawn.subplots(4, len(PARTS), sharex=True)
+    axes = drawn.subplots(4, len(parts), sharex=True, squeeze=False)
     names = sorted(set(table["contestant"]))
     colours = dict(zip(names, [f"C{i}" for i in range(len(names))], strict=True))
     for row, (value, direction) in enumerate((v, d) for v in ("ms", "peak_mib") for d in DIRECTIONS):
-        for axis, part in zip(axes[row], PARTS, strict=True):
+        for axis, part in zip(axes[row], parts, strict=True):
             for name, line in curves(table, part, direction, batch, dtype, value).iterrows():
                 style = "--" if name.startswith("attention") else ":" if name.endswith("alone") else "-"
                 line = line[line > 0]
@@ -153,9 +155,11 @@ def figure(table: pd.DataFrame, batch: int, dtype: str, out: Path) -> Path:
         axes[row][0].set_ylabel(label)
     for axis in axes[-1]:
         axis.set_xlabel("length, tokens")
+        axis.set_xticks(lengths, map(str, lengths))
+        axis.minorticks_off()
     handles = {label: h for axis in axes.flat for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
-    rounds = table["rounds"].min()
+    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(2, len(parts) + 1), frameon=False)
+    rounds = timed["rounds"].min()
     drawn.suptitle(f"Mamba-2 against attention, batch {batch}, {dtype}; medians of {rounds} rounds or more")
     path = out / f"batch{batch}-{dtype}.png"
     write_atomic(path, lambda p: drawn.savefig(p, format="png", metadata={"Software": None}))
