@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from ecg_ramba.dashboard import results
+from ecg_ramba.dashboard.results import Loaded
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.processes import begin_worker
 
@@ -24,13 +26,13 @@ def main(connection, folder: str | None, memory_mb: int) -> None:
     """Load the models, say so, and serve until the connection ends."""
     begin_worker()
     try:
-        models, facts = load(Path(folder)) if folder else (None, None)
+        loaded = load(Path(folder)) if folder else None
     except UserError as error:
         _send(connection, {"failed": str(error)})
         return
     _limit_memory(memory_mb)
-    _send(connection, {"ready": facts})
-    worker = Worker(connection, models)
+    _send(connection, {"ready": loaded and dict(loaded.facts)})
+    worker = Worker(connection, loaded)
     while True:
         try:
             message = json.loads(connection.recv_bytes())
@@ -42,18 +44,16 @@ def main(connection, folder: str | None, memory_mb: int) -> None:
 class Worker:
     """Runs jobs and sends their outcome."""
 
-    def __init__(self, connection, models):
-        self.connection, self.models = connection, models
+    def __init__(self, connection, loaded: Loaded | None):
+        self.connection, self.loaded = connection, loaded
 
     def run(self, message: dict) -> None:
         """One job: ``{"id", "job", "arguments"}``."""
-        from ecg_ramba.dashboard import results
-
         id, arguments = message["id"], message["arguments"]
         if message["job"] == "analyse":
             arguments = arguments | {"report": self._reporter(id, Path(arguments["folder"]))}
         try:
-            outcome = {"result": getattr(results, message["job"])(self.models, **arguments)}
+            outcome = {"result": getattr(results, message["job"])(self.loaded, **arguments)}
         except UserError as error:
             outcome = {"error": str(getattr(error, "cause", error))}
         except MemoryError:
@@ -76,7 +76,7 @@ class Worker:
         return report
 
 
-def load(folder: Path) -> tuple[list, dict]:
+def load(folder: Path) -> Loaded:
     """The fold models of a folder, and what is said of them.
 
     Raises
@@ -88,7 +88,7 @@ def load(folder: Path) -> tuple[list, dict]:
     from ecg_ramba.harness.trained import load_models
 
     models = load_models(sorted(folder.glob("fold*_best*.pt")))
-    return models, model_facts(models)
+    return Loaded(models, model_facts(models))
 
 
 def _limit_memory(memory_mb: int) -> None:

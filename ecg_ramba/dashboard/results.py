@@ -5,6 +5,7 @@ Runs in the process that has the models loaded (:mod:`ecg_ramba.dashboard.model_
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ DEFAULT_POOLING = "power-mean-3"
 Report = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Fold models, and what is said of them."""
+
+    models: Sequence
+    facts: Mapping
+
+
 def record_of(folder: Path, name: str) -> Record:
     """A recording as the project's other parts take it: the leads that were measured, in millivolts."""
     facts = read_json(folder / "signal.json")
@@ -51,7 +60,7 @@ def record_of(folder: Path, name: str) -> Record:
     )
 
 
-def analyse(models: Sequence | None, folder: str, name: str, report: Report) -> dict:
+def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> dict:
     """Measure a recording, and predict it if there are models.
 
     Returns
@@ -71,12 +80,12 @@ def analyse(models: Sequence | None, folder: str, name: str, report: Report) -> 
     report("measuring", 0, 1)
     record = record_of(place, name)
     measured = measure(record)
-    measured["warnings"] = quality_warnings(record, models)
+    measured["warnings"] = quality_warnings(record, loaded and loaded.models)
     prediction, error = None, ""
-    if models:
+    if loaded:
         report("predicting", 0, 1)
         try:
-            prediction = _predict(models, record, place, report)
+            prediction = _predict(loaded, record, place, report)
         except UserError as refused:
             error = f"no prediction: {getattr(refused, 'cause', refused)}"
     _write(place / "measurements.json", measured)
@@ -94,11 +103,11 @@ def analyse(models: Sequence | None, folder: str, name: str, report: Report) -> 
     return {"summary": summary, "error": error, "digest": prediction and prediction["model"]["digest"]}
 
 
-def _predict(models: Sequence, record: Record, folder: Path, report: Report) -> dict:
+def _predict(loaded: Loaded, record: Record, folder: Path, report: Report) -> dict:
     """Predict, and keep what each pooling makes of it; the windows, which are the same for all, once."""
     from ecg_ramba.dashboard.analysis.inference import infer
 
-    found = infer(models, record, report)
+    found = infer(loaded.models, record, report, dict(loaded.facts))
     found.save(folder / "inference.npz")
     default = None
     for name, pooling in POOLINGS.items():
@@ -118,7 +127,7 @@ def prediction_of(folder: Path, pooling: str) -> dict | None:
     return read_json(folder / f"prediction-{pooling}.json") | {"windows": read_json(folder / "windows.json")}
 
 
-def saliency(models: Sequence | None, folder: str, name: str, asked: Mapping) -> dict:
+def saliency(loaded: Loaded | None, folder: str, name: str, asked: Mapping) -> dict:
     """Compute a saliency and keep it.
 
     Parameters
@@ -128,9 +137,11 @@ def saliency(models: Sequence | None, folder: str, name: str, asked: Mapping) ->
     """
     from ecg_ramba.dashboard.analysis import saliency as method
 
-    if not models:
+    if not loaded:
         raise UserError("there are no models whose saliency could be shown")
-    found = method.saliency(models, record_of(Path(folder), name), asked["cls"], asked["method"], asked["window"])
+    found = method.saliency(
+        loaded.models, record_of(Path(folder), name), asked["cls"], asked["method"], asked["window"]
+    )
     _write(saliency_path(Path(folder), **asked), found)
     return found
 
@@ -140,7 +151,7 @@ def saliency_path(folder: Path, cls: str, method: str, window: int) -> Path:
     return folder / f"saliency-{cls}-{method}-{window}.json"
 
 
-def document(models: Sequence | None, folder: str, name: str, facts: Mapping, pooling: str) -> None:
+def document(loaded: Loaded | None, folder: str, name: str, facts: Mapping, pooling: str) -> None:
     """Write ``report.pdf``."""
     from ecg_ramba.dashboard.analysis.document import write_pdf
 

@@ -38,6 +38,7 @@ class Form:
 
 def shown_name(name: str) -> str:
     """A client's file name as text to show and to match by: printable, ``/`` between folders, of bounded length."""
+    name = name.replace("%22", '"')  # as browsers write a quote in a form
     name = "".join(c if c.isprintable() else "?" for c in name.replace("\\", "/"))
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     return "/".join(parts)[-LONGEST_NAME:] or "file"

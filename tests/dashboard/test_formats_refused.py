@@ -49,7 +49,7 @@ def refuse(tmp_path, content, name, pattern, **answers):
         (b'{"signal": [[0, 1, 0]], "rate": 500, "leads": "II"}', "x.json", "too short"),
         (b'{"signal": [[0, 1, 0]], "rate": 10, "leads": "II", "units": "mmHg"}', "x.json", "no potential"),
         (b'[{"signal": [[1]]}, {"signal": [[1]]}]', "x.json", "2 recordings"),
-        (b"1,2,3\n" * 100 + b"1,2,x\n" + b"1,2,3\n" * 30_000, "x.csv", "line 101 .* 'x'"),
+        (b"1,2,3\n" * 100 + b"1,2,x\n" + b"1,2,3\n" * 30_000, "x.csv", r"line 101 .* 'x'"),
         (b"0,15\n0,16\n0,17\n" * 100, "x.csv", "decimal commas"),
         ((b",".join([b"1.5"] * 70) + b"\n") * 80, "x.csv", "70 columns"),
         (b"0       " + b"garbage " * 100, "x.edf", "begins as EDF"),

@@ -49,7 +49,7 @@ def test_deleted_for_good(path):
     for i in range(50):
         store.add(f"r_{i}", f"name-of-{i}-{secret}", "done", error=secret * 20)
         store.change(f"r_{i}", note=secret)
-    files = [f for f in path.parent.iterdir()]
+    files = list(path.parent.iterdir())
     assert any(secret.encode() in f.read_bytes() for f in files)
     assert store.delete("r_7")
     assert not store.delete("r_7")

@@ -27,7 +27,9 @@ _STATED_RATE = re.compile(
     re.I,
 )
 _STATED_UNIT = re.compile(r"\bunits?\b[^a-zµμ]{0,5}([a-zµμ]+)", re.I)
-_TIME = re.compile(r"^(time|t|zeit|seconds?|sec|timestamps?|elapsed.*)(?![a-z])[\s_(\[]*(ms|s|sec|seconds|us|µs)?[)\]]?", re.I)
+_TIME = re.compile(
+    r"^(time|t|zeit|seconds?|sec|timestamps?|elapsed.*)(?![a-z])[\s_(\[]*(ms|s|sec|seconds|us|µs)?[)\]]?", re.I
+)
 _INDEX = re.compile(r"^(index|sample|samples|sample[ _#]*(no|number|index)?\.?|n|#|i|)$", re.I)
 _TIME_UNITS = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
