@@ -80,7 +80,7 @@ def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> di
     report("measuring", 0, 1)
     record = record_of(place, name)
     measured = measure(record)
-    measured["warnings"] = quality_warnings(record, loaded and loaded.models)
+    measured["warnings"] = quality_warnings(record)
     prediction, error = None, ""
     if loaded:
         report("predicting", 0, 1)
@@ -88,6 +88,8 @@ def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> di
             prediction = _predict(loaded, record, place, report)
         except UserError as refused:
             error = f"no prediction: {getattr(refused, 'cause', refused)}"
+        else:  # of these, what the models say of the whole recording, as they read it
+            measured["warnings"] += prediction["warnings"]
     _write(place / "measurements.json", measured)
     summary = {
         "group": None,
