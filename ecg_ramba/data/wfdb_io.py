@@ -218,7 +218,7 @@ def _read_by_wfdb(header: Header, rows: list[int]) -> np.ndarray:
         raise RecordError(header.path, f"truncated: the header says {stated} samples, its files have {held} bytes")
     try:
         record = wfdb.rdrecord(str(header.path)[: -len(".hea")])
-    except (ValueError, IndexError, KeyError, TypeError, OSError, HeaderSyntaxError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, OSError, RuntimeError, HeaderSyntaxError) as error:
         raise RecordError(header.path, f"wfdb cannot read it: {error}") from error
     # The gains may have been put right since wfdb read the header: undo its, apply ours.
     used = np.array([record.adc_gain[row] for row in rows])

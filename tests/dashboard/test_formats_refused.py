@@ -12,6 +12,7 @@ from ecg_ramba.dashboard.formats.reading import FormatError
 from ecg_ramba.dashboard.formats.sniff import kind_of, read_files
 from ecg_ramba.dashboard.formats.understand import understand
 from ecg_ramba.dashboard.limited import Limits, call
+from ecg_ramba.data.leads import LEADS
 
 
 def refuse(tmp_path, content, name, pattern, **answers):
@@ -50,6 +51,7 @@ def refuse(tmp_path, content, name, pattern, **answers):
         (b'{"signal": [[0, 1, 0]], "rate": 10, "leads": "II", "units": "mmHg"}', "x.json", "no potential"),
         (b'[{"signal": [[1]]}, {"signal": [[1]]}]', "x.json", "2 recordings"),
         (b"1,2,3\n" * 100 + b"1,2,x\n" + b"1,2,3\n" * 30_000, "x.csv", r"line 101 .* 'x'"),
+        (b"1,2,x\n" + b"1,2,3\n" * 100, "x.csv", r"line 1 .* is no row of 3 numbers"),
         (b"0,15\n0,16\n0,17\n" * 100, "x.csv", "decimal commas"),
         ((b",".join([b"1.5"] * 70) + b"\n") * 80, "x.csv", "70 columns"),
         (b"0       " + b"garbage " * 100, "x.edf", "begins as EDF"),
@@ -187,3 +189,8 @@ def fail():
 def test_limits_hold(name, pattern, monkeypatch, request):
     with pytest.raises(FormatError, match=pattern):
         call(f"{__name__}:{name}", {}, Limits(seconds=1 if name == "hang" else 30, memory_mb=300))
+
+
+def test_an_edf_file_that_is_cut_short_is_not_filled_with_zeros(make, tmp_path):
+    content = make.edf(tmp_path, make.ecg(), list(LEADS))
+    refuse(tmp_path, content[: len(content) // 2], "x.edf", "begins as EDF, but")

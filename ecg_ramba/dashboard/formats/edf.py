@@ -27,7 +27,7 @@ def read_edf(path: Path) -> Reading:
         link = Path(scratch) / f"recording{ending}"
         os.link(path, link)
         try:
-            file = pyedflib.EdfReader(str(link), pyedflib.DO_NOT_READ_ANNOTATIONS, pyedflib.DO_NOT_CHECK_FILE_SIZE)
+            file = pyedflib.EdfReader(str(link), pyedflib.DO_NOT_READ_ANNOTATIONS, pyedflib.CHECK_FILE_SIZE)
         except (OSError, ValueError) as error:
             said = str(error).replace(f"{link}: ", "")[:200]
             raise FormatError(f"it begins as EDF, but: {said}") from None

@@ -4,6 +4,7 @@ Read are a matrix of samples, as a variable or as a field of a structure (CPSC-2
 what is called like a rate, units or lead names.
 """
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +58,7 @@ def _loaded(path: Path) -> dict:
         return loadmat(path, struct_as_record=True, chars_as_strings=True, verify_compressed_data_integrity=True)
     except NotImplementedError:
         raise FormatError("it is a MATLAB v7.3 (HDF5) file, which is not read; save it with save(…, '-v7')") from None
-    except MemoryError:
-        raise
-    except (MatReadError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError, OverflowError) as error:
+    except (MatReadError, zlib.error, ValueError, TypeError, LookupError, EOFError, OSError, OverflowError) as error:
         raise FormatError(f"it is named .mat and is no MATLAB file that can be read ({error})") from None
 
 

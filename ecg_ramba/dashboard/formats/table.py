@@ -96,7 +96,7 @@ def _encoding(head: bytes) -> str:
 
 def _form(lines: list[str]) -> _Form:
     """Delimiter and decimal sign for which most lines are numbers, and how many lines are before them."""
-    best, most = None, 0
+    best, most, columns = None, 0, 0
     for delimiter in ("\t", ";", ",", " "):
         for decimal in (".", ","):
             if delimiter == decimal:
@@ -104,24 +104,35 @@ def _form(lines: list[str]) -> _Form:
             first, width, count = _numbers_from(lines, delimiter, decimal)
             # Of two ways to read the same lines, the one that finds more columns, so "1;2,5" is not one number.
             if count and count * width > most:
-                best, most = _Form(delimiter, decimal, first, ()), count * width
+                best, most, columns = _Form(delimiter, decimal, first, ()), count * width, width
     if best is None:
         raise FormatError(
             "it is a text file without a table of numbers; a CSV has one column a lead, and one row a sample"
         )
     if best.skip > MOST_PREAMBLE:
         raise FormatError(f"its first number comes after {best.skip} lines: no table of samples")
+    _refuse_broken_rows(lines[: best.skip], best, columns)
     header: tuple[str, ...] = ()
     if best.skip:
-        _, width, _ = _numbers_from(lines, best.delimiter, best.decimal)
         words = [word.strip().strip("\"'") for word in _split(lines[best.skip - 1].lstrip("# "), best.delimiter)]
-        if len(words) == width and (width > 1 or lead_of(words[0]) or unit_of(words[0])):
+        if len(words) == columns and (columns > 1 or lead_of(words[0]) or unit_of(words[0])):
             header = tuple(words)
     if best.delimiter == "," and not header and _may_be_decimals(lines[best.skip :]):
         raise FormatError(
             "it may be one column with decimal commas, or two with commas between; write decimal points, or ; between"
         )
     return _Form(best.delimiter, best.decimal, best.skip, header)
+
+
+def _refuse_broken_rows(before: list[str], form: _Form, width: int) -> None:
+    """Refuse a table whose first rows are damaged: they are no words above it, and would be lost."""
+    for i, line in enumerate(before):
+        words = _split(line, form.delimiter)
+        numbers = sum(_is_number(word.strip(), form.decimal) and word.strip() != "" for word in words)
+        if len(words) == width and numbers > width / 2:
+            raise FormatError(
+                f"line {i + 1} ({line.strip()[:40]!r}) is no row of {width} numbers as those after it are"
+            )
 
 
 def _may_be_decimals(lines: list[str]) -> bool:
