@@ -60,7 +60,7 @@ def _upside_down(wave: tuple[float, float]) -> bool:
 
 
 def _waves(row: np.ndarray, peaks: np.ndarray, rate: float) -> tuple[float, float] | None:
-    """Net P wave and net QRS of the mean beat (maximum plus minimum, from the level before each); None without beats."""
+    """Net P wave and net QRS of the mean beat (maximum plus minimum, from the level before each), or None."""
     beats = aligned(row, peaks, rate)
     if len(beats) < 3:
         return None

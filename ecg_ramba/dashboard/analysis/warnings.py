@@ -30,7 +30,7 @@ FLAT_SECONDS, FLAT_RUNS = 0.02, 3
 """A lead is clipped where it stays at its own extreme for so long, so often."""
 
 EINTHOVEN = 0.1
-"""Standard deviation of I + III - II as a part of that of II; rounding gives less than a hundredth."""
+"""Standard deviation of I + III - II as a part of that of II, all filtered; rounding gives about a hundredth."""
 
 JUDGED_SECONDS = 60.0
 """Noise, clipping and swaps are looked for in the first minute, and in as long a stretch from the middle."""
@@ -63,7 +63,7 @@ def _warning(kind: str, text: str, severity: str = "warning") -> dict:
 
 
 def _stretch(record: Record) -> Record:
-    """The part that is judged by its shape: all of a short recording, else a minute at the begin and one in the middle."""
+    """The part that is judged by its shape: all of a short recording, else its first minute and one from the middle."""
     import dataclasses
 
     n, samples = int(JUDGED_SECONDS * record.rate), record.signal.shape[1]
@@ -106,9 +106,7 @@ def _gaps(record: Record) -> list[dict]:
     if not with_gaps:
         return []
     text = f"Samples that are not numbers in lead{'s' * (len(with_gaps) > 1)} {', '.join(with_gaps)}: "
-    return [
-        _warning("noise", text + "bridged by straight lines for measuring; the model does not read such stretches.")
-    ]
+    return [_warning("noise", text + "bridged by straight lines for measuring; the model does not read them.")]
 
 
 def _noise(record: Record) -> list[dict]:
@@ -164,7 +162,9 @@ def _flat_runs(row: np.ndarray, rate: float) -> int:
 def _einthoven(record: Record) -> list[dict]:
     if not {"I", "II", "III"} <= set(alive_leads(record)) or not np.isfinite(record.signal).all():
         return []
-    off = quality_of(record.signal, record.leads, record.units).einthoven
+    names = ("I", "II", "III")
+    limb = np.array([band(_finite(record, n), record.rate) for n in names])  # baselines wander lead by lead in some
+    off = quality_of(limb, names, record.units).einthoven
     if not off > EINTHOVEN:
         return []
     text = f"I + III is not II (off by {100 * off:.0f} % of II; limit {100 * EINTHOVEN:g} %): a limb lead has another "
