@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecg_ramba.dashboard.limited import call
+from ecg_ramba.dashboard.limited import call, warm_up
 from ecg_ramba.dashboard.model_client import GoneError
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.files import sha256_file
@@ -41,6 +41,10 @@ class Jobs:
             self.analyse(id)
         else:
             self.read(id)
+
+    def warm_up(self) -> None:
+        """Make the readers ready, meanwhile."""
+        self._pool.submit(warm_up)
 
     # ---------------------------------------------------------------- reading
 

@@ -89,6 +89,15 @@ def call(function: str, arguments: Mapping, limits: Limits):
     return answer["result"]
 
 
+def warm_up() -> None:
+    """Start the process that calls fork from, which imports the readers: the first file need not wait for it."""
+    call(f"{__name__}:nothing", {}, Limits())
+
+
+def nothing() -> None:
+    """Return at once."""
+
+
 def _run(connection, function: str, arguments: str, limits: Limits) -> None:
     """In the process: set the limits, call, answer."""
     begin_worker()

@@ -6,13 +6,19 @@ PDF) is answered in between, whenever the job reports its progress.
 
 import json
 import logging
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ecg_ramba.dashboard import results
+from ecg_ramba.dashboard.levels import write_lead
 from ecg_ramba.dashboard.results import Loaded
+from ecg_ramba.data.leads import LEADS
 from ecg_ramba.errors import UserError, first_line
+from ecg_ramba.files import write_json
 from ecg_ramba.processes import begin_worker
 
 log = logging.getLogger(__name__)
@@ -32,6 +38,7 @@ def main(connection, folder: str | None, memory_mb: int) -> None:
         return
     _limit_memory(memory_mb)
     _send(connection, {"ready": loaded and dict(loaded.facts)})
+    warm_up(loaded)
     worker = Worker(connection, loaded)
     while True:
         try:
@@ -89,6 +96,19 @@ def load(folder: Path) -> Loaded:
 
     models = load_models(sorted(folder.glob("fold*_best*.pt")))
     return Loaded(models, model_facts(models))
+
+
+def warm_up(loaded: Loaded | None) -> None:
+    """Analyse ten synthetic seconds and forget them: the first recording need not wait for imports and compilers."""
+    t = np.arange(5000) / 500
+    beat = np.exp(-((((t % 0.8) - 0.3) / 0.02) ** 2)) + 0.2 * np.exp(-((((t % 0.8) - 0.6) / 0.06) ** 2))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for lead in LEADS:
+            write_lead(folder / f"{lead}.lead", beat)
+        leads = [{"name": lead, "status": "measured"} for lead in LEADS]
+        write_json(folder / "signal.json", {"leads": leads, "rate": 500.0, "samples": len(t)})
+        results.analyse(loaded, scratch, "synthetic", lambda stage, done, total: None)
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -70,6 +70,7 @@ class Room:
         for folder in self.settings.recordings.iterdir():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+        self.jobs.warm_up()
         folder = self.settings.models or (self.training.models if has_models(self.training.models) else None)
         self.models = ModelProcess(folder, self.settings.worker_mb)
         self.models.start()
