@@ -153,14 +153,14 @@ def saliency_path(folder: Path, cls: str, method: str, window: int) -> Path:
     return folder / f"saliency-{cls}-{method}-{window}.json"
 
 
-def document(loaded: Loaded | None, folder: str, name: str, facts: Mapping, pooling: str) -> None:
-    """Write ``report.pdf``."""
+def document(loaded: Loaded | None, folder: str, name: str, pooling: str) -> None:
+    """Write ``report.pdf``, with what ``facts.json`` says of where the recording comes from."""
     from ecg_ramba.dashboard.analysis.document import write_pdf
 
     place = Path(folder)
     record, prediction = record_of(place, name), prediction_of(place, pooling)
-    measured = read_json(place / "measurements.json")
-    write_atomic(place / "report.pdf", lambda p: write_pdf(p, record, name, measured, prediction, dict(facts)))
+    measured, facts = read_json(place / "measurements.json"), read_json(place / "facts.json")
+    write_atomic(place / "report.pdf", lambda p: write_pdf(p, record, name, measured, prediction, facts))
 
 
 def _write(path: Path, value) -> None:
