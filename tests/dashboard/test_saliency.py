@@ -145,12 +145,14 @@ def test_other_weights_give_other_maps(models, batch, column):
     cams, gradients = [], []
     for seed in range(3):
         network = randomised(models[0], seed)
-        cams.append(abs(spearmanr(trained, grad_cam(network, batch, column)).statistic))
+        cam = grad_cam(network, batch, column)
+        cams.append(abs(spearmanr(trained, cam).statistic) if cam.any() else 0.0)
         other, _ = integrated_gradients(network, batch, column)
         gradients.append(abs(spearmanr(np.abs(attributions).ravel(), np.abs(other).ravel()).statistic))
-        same, _ = integrated_gradients(models[0].fitted, batch, column)
+    same, _ = integrated_gradients(copy.deepcopy(models[0].fitted), batch, column)
+    assert trained.any()
     assert spearmanr(np.abs(attributions).ravel(), np.abs(same).ravel()).statistic > 0.999
-    assert np.nanmean(cams) < 0.6
+    assert np.mean(cams) < 0.6
     assert np.mean(gradients) < 0.7
 
 

@@ -208,7 +208,7 @@ def _measured_lines(measured: Mapping) -> list[tuple[str, str]]:
         more = row["why"] or f"{row['beats']} beats, interquartile range {_number(row['spread'])} ms"
         said.append(("table", _cells((row["name"], _number(row["value"]), row["unit"], more))))
     lead = measured["delineation"]["lead"]
-    said.append(("text", f"Intervals: neurokit2, wavelet delineation, lead {lead or 'none'}."))
+    said.append(("text", f"Intervals: lead {lead or 'none'}; {measured['delineation']['method']}."))
     said.append(("head", "Heart-rate variability"))
     for row in measured["hrv"]:
         if row["value"] is not None:

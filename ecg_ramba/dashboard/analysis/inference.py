@@ -171,9 +171,7 @@ def infer(models: Sequence[FoldModel], record: Record, report: Report = silent, 
     facts = facts or model_facts(models)
     parts = list(pieces(record, models[0].signal))
     if not parts:
-        raise RecordError(
-            record.record, "none of its stretches can be read: samples that are no numbers, or flat leads"
-        )
+        raise RecordError(record.record, "no stretch of it can be read: samples that are no numbers, or flat leads")
     names = removable(models[0])
     step = -(-sum(p.windows for p in parts) // (3 * STREAM_SEGMENTS))
     steps, range_ = len(parts) * len(models), TrainingRange(models)
