@@ -50,22 +50,28 @@ def traces(page):
     return out
 
 
-@pytest.fixture
-def squares(record_of):
-    """Ten seconds of twelve leads at 250 samples a second: 1 mV for 0.4 s, every 1.2 s."""
+@pytest.fixture(scope="module")
+def document(recording, tmp_path_factory):
+    """Of a synthetic recording, without models."""
+    return made(tmp_path_factory.mktemp("pdf") / "x.pdf", recording)
+
+
+@pytest.fixture(scope="module")
+def squares(record_of, tmp_path_factory):
+    """The page of ten seconds of twelve leads at 250 samples a second: 1 mV for 0.4 s, every 1.2 s."""
     t = np.arange(2500) / 250
     wave = ((t % 1.2) < 0.4).astype(float)
-    return record_of(np.tile(wave, (12, 1)), LEADS, 250.0)
+    return made(tmp_path_factory.mktemp("pdf") / "x.pdf", record_of(np.tile(wave, (12, 1)), LEADS, 250.0))
 
 
-def test_the_page_is_a4(tmp_path, recording):
-    page = made(tmp_path / "x.pdf", recording)[0]
+def test_the_page_is_a4(document):
+    page = document[0]
     assert page.rect.width / MM == pytest.approx(297, abs=0.1)
     assert page.rect.height / MM == pytest.approx(210, abs=0.1)
 
 
-def test_the_grid_is_of_one_and_five_millimetres(tmp_path, recording):
-    page = made(tmp_path / "x.pdf", recording)[0]
+def test_the_grid_is_of_one_and_five_millimetres(document):
+    page = document[0]
     by_width = {}
     for _, x0, y0, x1, y1, color, width in lines(page):
         if color and color[0] > 0.8 and color[1] < 0.8 and abs(x0 - x1) < 0.01 and abs(y0 - y1) > 300:
@@ -76,8 +82,8 @@ def test_the_grid_is_of_one_and_five_millimetres(tmp_path, recording):
     assert (thick[-1] - thick[0]) / MM == pytest.approx(250, abs=0.01)
 
 
-def test_a_millivolt_is_ten_millimetres_and_a_second_twenty_five(tmp_path, squares):
-    page = made(tmp_path / "x.pdf", squares)[0]
+def test_a_millivolt_is_ten_millimetres_and_a_second_twenty_five(squares):
+    page = squares[0]
     found = traces(page)
     assert len(found) == 13
     rhythm = max(found, key=len)
@@ -89,8 +95,8 @@ def test_a_millivolt_is_ten_millimetres_and_a_second_twenty_five(tmp_path, squar
     np.testing.assert_allclose(np.diff(rises) / MM, 1.2 * 25, atol=0.02)
 
 
-def test_every_sample_is_drawn_where_it_belongs(tmp_path, recording):
-    page = made(tmp_path / "x.pdf", recording)[0]
+def test_every_sample_is_drawn_where_it_belongs(document, recording):
+    page = document[0]
     rhythm = max(traces(page), key=len)
     lead = recording.signal[recording.leads.index("II")].astype(float)
     n = min(len(lead), round(10 * recording.rate))
@@ -102,8 +108,8 @@ def test_every_sample_is_drawn_where_it_belongs(tmp_path, recording):
     np.testing.assert_allclose(drawn[inside], (mv - mv[0])[inside], atol=0.02)
 
 
-def test_the_calibration_pulse_is_one_millivolt(tmp_path, recording):
-    page = made(tmp_path / "x.pdf", recording)[0]
+def test_the_calibration_pulse_is_one_millivolt(document):
+    page = document[0]
     found = 0
     for path in page.get_drawings():
         points = [p for i in path["items"] if i[0] == "l" for p in (i[1], i[2])]
@@ -116,8 +122,8 @@ def test_the_calibration_pulse_is_one_millivolt(tmp_path, recording):
     assert found == 4
 
 
-def test_a_rendered_page_has_ink_where_the_trace_is(tmp_path, squares):
-    page = made(tmp_path / "x.pdf", squares)[0]
+def test_a_rendered_page_has_ink_where_the_trace_is(squares):
+    page = squares[0]
     pixels = page.get_pixmap(dpi=254, colorspace=pymupdf.csGRAY)
     image = np.frombuffer(pixels.samples, np.uint8).reshape(pixels.height, pixels.width)
     row = image[:, round((27 + 2 + 25 * 0.2) * 10) - 20 : round((27 + 2 + 25 * 0.2) * 10)]
@@ -160,8 +166,8 @@ def test_real_models_are_not_marked_synthetic(tmp_path, models, recording):
     assert "SYNTHETIC" not in made(tmp_path / "x.pdf", recording, prediction=prediction)[0].get_text()
 
 
-def test_without_models_it_says_so(tmp_path, recording):
-    said = text_of(made(tmp_path / "x.pdf", recording))
+def test_without_models_it_says_so(document):
+    said = text_of(document)
     assert "None: no models were loaded" in said
     assert "SYNTHETIC" not in said
 

@@ -109,7 +109,7 @@ def _plain(text: str) -> str:
 
 
 def _margins(axes, name: str, synthetic: bool) -> None:
-    _say(axes, _LEFT - 14, HEIGHT - 12, textwrap.shorten(_plain(name), 90, placeholder="…"), 11, weight="bold")
+    _say(axes, _LEFT - 14, HEIGHT - 12, name if len(name) <= 90 else f"{name[:89]}…", 11, weight="bold")
     if synthetic:
         _say(axes, _LEFT - 14, HEIGHT - 18, SYNTHETIC, 9, _RED, weight="bold")
     _say(axes, _LEFT - 14, 8, NOTICE, 9, weight="bold")

@@ -43,6 +43,9 @@ LEAST_P_LIKENESS = 0.6
 SECONDS = 120.0
 """Longest stretch that is delineated, from the recording's begin."""
 
+LEAST_SHARE = {"PR": 0.5, "QRS": 0.25, "QT": 0.5, "QTc": 0.5}
+"""Part of the beats that need both marks; fewer for QRS, whose wrong marks are known and left out."""
+
 NAMES = ("PR", "QRS", "QT", "QTc (Bazett)", "QTc (Fridericia)")
 
 _PREFERRED = ("II", "V5", "I", "V2", "V6", "V4", "V3", "V1", "aVF", "aVL", "III", "aVR")
@@ -168,19 +171,20 @@ def interval_rows(found: Delineation) -> list[dict]:
 
 
 def _row(name: str, values: np.ndarray, found: Delineation) -> dict:
-    limits = PLAUSIBLE[name.split(" ")[0]]
+    kind = name.split(" ")[0]
+    limits = PLAUSIBLE[kind]
     good = values[(values >= limits[0]) & (values <= limits[1])]
     why = found.why.get("", "") or found.why.get(name, "")
     if not why and len(good) < BEATS:
         outside = int(np.isfinite(values).sum() - len(good))
         why = f"{len(good)} beats have both marks within {limits[0]:g} to {limits[1]:g} ms ({outside} outside); "
         why += f"{BEATS} are needed"
-    if not why and 2 * len(good) < len(values):
+    if not why and len(good) < LEAST_SHARE[kind] * len(values):
         why = f"only {len(good)} of {len(values)} beats have both marks within {limits[0]:g} to {limits[1]:g} ms"
     row = {"name": name, "unit": "ms", "beats": len(good)}
     if not why:
         low, middle, high = np.percentile(good, [25, 50, 75]).tolist()
-        most = MOST_SPREAD[name.split(" ")[0]]
+        most = MOST_SPREAD[kind]
         if high - low <= most:
             return row | {"value": round(middle, 1), "spread": round(high - low, 1), "why": ""}
         why = f"the marks differ too much from beat to beat (interquartile range {high - low:.0f} ms; limit {most:g})"
