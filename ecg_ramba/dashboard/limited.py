@@ -101,6 +101,7 @@ def nothing() -> None:
 def _run(connection, function: str, arguments: str, limits: Limits) -> None:
     """In the process: set the limits, call, answer."""
     begin_worker()
+    _be_silent()
     _set_limits(limits)
     module, name = function.split(":")
     try:
@@ -114,6 +115,14 @@ def _run(connection, function: str, arguments: str, limits: Limits) -> None:
     with contextlib.suppress(BrokenPipeError):  # the parent has given up waiting
         connection.send_bytes(json.dumps(answer).encode())
     connection.close()
+
+
+def _be_silent() -> None:
+    """Say nothing on the terminal: what libraries print of a file may be a patient's."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _set_limits(limits: Limits) -> None:

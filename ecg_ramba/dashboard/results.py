@@ -10,23 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
 from ecg_ramba.dashboard.levels import read_lead
 from ecg_ramba.data.base import quality_of
 from ecg_ramba.data.record import Quality, Record
 from ecg_ramba.errors import UserError
-from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, write_atomic, write_text
-
-POOLINGS = {
-    "power-mean-3": Pooling(),
-    "max": Pooling(rule="max"),
-    "mean": Pooling(rule="mean"),
-    "power-mean-2": Pooling(q=2.0),
-    "power-mean-5": Pooling(q=5.0),
-    "power-mean-8": Pooling(q=8.0),
-    "geometric": Pooling(rule="geometric"),
-}
-DEFAULT_POOLING = "power-mean-3"
 
 Report = Callable[[str, int, int], None]
 

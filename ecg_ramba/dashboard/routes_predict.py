@@ -5,9 +5,10 @@ import shutil
 from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
+from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING
 from ecg_ramba.dashboard.asked import Here, answered
 from ecg_ramba.dashboard.limited import call
-from ecg_ramba.dashboard.results import DEFAULT_POOLING, prediction_of
+from ecg_ramba.dashboard.results import prediction_of
 from ecg_ramba.dashboard.room import Room
 from ecg_ramba.dashboard.routes_recordings import FILES, REFUSALS
 from ecg_ramba.dashboard.uploads import Form, receive

@@ -8,8 +8,9 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from ecg_ramba import __version__
+from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
 from ecg_ramba.dashboard.asked import Asked, Here, answered
-from ecg_ramba.dashboard.results import DEFAULT_POOLING, POOLINGS, prediction_of, saliency_path
+from ecg_ramba.dashboard.results import prediction_of, saliency_path
 from ecg_ramba.dashboard.room import NOTICE
 from ecg_ramba.dashboard.routes_signal import signal_facts
 from ecg_ramba.files import read_json, write_json

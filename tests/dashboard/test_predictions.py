@@ -9,22 +9,13 @@ import pytest
 
 from ecg_ramba.dashboard.settings import Settings
 from ecg_ramba.harness.predict import predict_record, read_recording
-from ecg_ramba.harness.trained import load_models, publish_models
+from ecg_ramba.harness.trained import load_models
 
 
 @pytest.fixture(scope="module")
-def models(run_tiny, tmp_path_factory):
-    """A folder of tiny fold models, trained on the synthetic cohort."""
-    folder = tmp_path_factory.mktemp("models")
-    result = run_tiny(tmp_path_factory.mktemp("runs"), ("ecg_ramba",))
-    publish_models(result.context, result.cells["ecg_ramba"], folder, None)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reader(open_server, models, tmp_path_factory):
+def reader(open_server, models_folder, tmp_path_factory):
     """A client of a server with these models."""
-    with open_server(Settings(state=tmp_path_factory.mktemp("state"), models=models)) as made:
+    with open_server(Settings(state=tmp_path_factory.mktemp("state"), models=models_folder)) as made:
         yield made
 
 
@@ -46,10 +37,12 @@ def test_the_state_says_synthetic(reader):
     assert reader.post("/api/train").status_code == 409
 
 
-def test_a_prediction_is_that_of_the_command(reader, make, models, tmp_path):
+def test_a_prediction_is_that_of_the_command(reader, make, models_folder, tmp_path):
     item = reader.one(make.wfdb(tmp_path / "w", "P1"))
     assert item["status"] == "done", item["error"]
-    truth = predict_record(load_models(sorted(models.glob("fold*.pt"))), read_recording(tmp_path / "w" / "P1.hea"))
+    truth = predict_record(
+        load_models(sorted(models_folder.glob("fold*.pt"))), read_recording(tmp_path / "w" / "P1.hea")
+    )
     found = reader.get(f"/api/recordings/{item['id']}/prediction").json()
     assert found["synthetic"] is True
     assert "says nothing of patients" in found["not_for_use"]
@@ -149,12 +142,12 @@ def test_a_killed_analysis_fails_alone(reader, make, wait):
     assert reader.settled(other["id"])["status"] == "done"
 
 
-def test_models_that_come_later_predict_what_is_there(open_server, make, models, tmp_path):
+def test_models_that_come_later_predict_what_is_there(open_server, make, models_folder, tmp_path):
     settings = {"state": tmp_path / "s"}
     with open_server(Settings(**settings)) as without:
         item = without.one(("a.json", make.json(make.ecg(), rate=500)))
         assert without.get(f"/api/recordings/{item['id']}/prediction").status_code == 404
-    with open_server(Settings(**settings, models=models)) as with_models:
+    with open_server(Settings(**settings, models=models_folder)) as with_models:
         assert with_models.settled(item["id"])["status"] == "done"
         assert with_models.get(f"/api/recordings/{item['id']}/prediction").status_code == 200
 
