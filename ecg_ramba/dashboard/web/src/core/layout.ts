@@ -7,7 +7,7 @@ export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "
 export type LayoutName = "3x4" | "6x2" | "12x1";
 
 export const LAYOUTS: { name: LayoutName; title: string }[] = [
-  { name: "3x4", title: "3 × 4 + II" },
+  { name: "3x4", title: "3 × 4 + strip" },
   { name: "6x2", title: "6 × 2" },
   { name: "12x1", title: "12 × 1" },
 ];
