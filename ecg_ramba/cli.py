@@ -11,6 +11,7 @@ from ecg_ramba import __version__
 from ecg_ramba.cli_data import add_data_commands
 from ecg_ramba.cli_model import add_model_commands
 from ecg_ramba.cli_runs import add_run_commands
+from ecg_ramba.cli_serve import add_serve_command
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.options import (
     Parser,
@@ -49,6 +50,7 @@ def parser() -> Parser:
     _train_command(commands)
     _evaluate_command(commands)
     _predict_command(commands)
+    add_serve_command(commands)
     report = commands.add_parser(
         "report", help="write the report of a finished run again", description=report_command.__doc__
     )

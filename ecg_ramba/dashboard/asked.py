@@ -1,0 +1,26 @@
+"""What routes share: the room, and a recording by the id that a client names."""
+
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Path, Request
+
+from ecg_ramba.dashboard.room import Room
+
+
+def room_of(request: Request) -> Room:
+    """The room behind the application."""
+    return request.app.state.room
+
+
+Here = Annotated[Room, Depends(room_of)]
+
+
+def known_item(here: Here, id: Annotated[str, Path(pattern=r"^r_[0-9a-f]{16}$")]) -> dict:
+    """The item that a path names; 404 where there is none."""
+    item = here.store.get(id)
+    if item is None:
+        raise HTTPException(404, "there is no such recording; it may have been deleted")
+    return item
+
+
+Asked = Annotated[dict, Depends(known_item)]
