@@ -47,6 +47,7 @@ function useGlobalKeys(help: () => void): void {
 export function App() {
   const { worklist, state, lost } = useServer();
   const [open, setOpen] = useOpen();
+  const [wide, setWide] = useState(false);
   const [dialog, setDialog] = useState<"help" | "screen" | null>(null);
   useGlobalKeys(useCallback(() => setDialog("help"), []));
 
@@ -59,7 +60,7 @@ export function App() {
   }, [item]);
 
   return (
-    <div className={open ? "app reading" : "app"}>
+    <div className={["app", open && "reading", open && wide && "wide"].filter(Boolean).join(" ")}>
       <TopBar state={state} onHelp={() => setDialog("help")} onScreen={() => setDialog("screen")} />
       {lost && (
         <p role="alert" className="lost">
@@ -73,6 +74,8 @@ export function App() {
             key={item.id}
             item={item}
             state={state}
+            wide={wide}
+            onWide={() => setWide(!wide)}
             onItem={worklist.put}
             onBack={() => setOpen(null)}
             onGone={() => {

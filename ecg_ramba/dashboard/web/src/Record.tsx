@@ -15,7 +15,15 @@ import { Note } from "./worklist/Note";
 import { Questions } from "./worklist/Questions";
 import { Progress, progressText, StatusBadge } from "./worklist/Row";
 
-export function Record(props: { item: Item; state: ServerState | null; onItem(item: Item): void; onGone(): void; onBack(): void }) {
+interface HeadProps {
+  item: Item;
+  wide: boolean;
+  onWide(): void;
+  onGone(): void;
+  onBack(): void;
+}
+
+export function Record(props: HeadProps & { state: ServerState | null; onItem(item: Item): void }) {
   const { item, state } = props;
   const stage = item.status === "done" ? "done" : `${item.status} ${item.progress?.stage ?? ""}`;
   const readable = item.status === "done" || item.status === "running" || item.status === "queued";
@@ -104,7 +112,7 @@ export function Record(props: { item: Item; state: ServerState | null; onItem(it
   );
 }
 
-function Head({ item, onGone, onBack }: { item: Item; onGone(): void; onBack(): void }) {
+function Head({ item, wide, onWide, onGone, onBack }: HeadProps) {
   const [asking, setAsking] = useState(false);
   const [error, setError] = useState("");
   return (
@@ -114,7 +122,7 @@ function Head({ item, onGone, onBack }: { item: Item; onGone(): void; onBack(): 
       </button>
       <div className="title">
         <h1>{item.name}</h1>
-        <StatusBadge status={item.status} />
+        {item.status !== "done" && <StatusBadge status={item.status} />}
         <span className="faint facts">
           {item.format}
           {item.understood?.seconds ? ` · ${clock(item.understood.seconds)}` : ""}
@@ -123,6 +131,9 @@ function Head({ item, onGone, onBack }: { item: Item; onGone(): void; onBack(): 
         <Progress item={item} />
       </div>
       <div className="documents">
+        <button type="button" className="widen" aria-pressed={wide} onClick={onWide} title="Hide the worklist and the findings">
+          Wide
+        </button>
         {item.status === "done" && (
           <>
             <a className="button" href={api.report(item.id)} download={`${item.name}.pdf`}>

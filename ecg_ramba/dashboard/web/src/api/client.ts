@@ -69,7 +69,7 @@ export const api = {
   upload: (files: File[]) => {
     const form = new FormData();
     for (const file of files) form.append("files", file, file.name);
-    return json<{ items: Item[] }>("/api/uploads", { method: "POST", body: form });
+    return json<{ items: Item[]; skipped: string[] }>("/api/uploads", { method: "POST", body: form });
   },
   signal: (id: string, signal?: AbortSignal) => json<SignalInfo>(of(id, "/signal"), { signal }),
   measurements: (id: string, signal?: AbortSignal) => json<Measurements>(of(id, "/measurements"), { signal }),

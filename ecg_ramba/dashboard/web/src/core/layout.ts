@@ -7,7 +7,7 @@ export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "
 export type LayoutName = "3x4" | "6x2" | "12x1";
 
 export const LAYOUTS: { name: LayoutName; title: string }[] = [
-  { name: "3x4", title: "3 × 4 + rhythm" },
+  { name: "3x4", title: "3 × 4 + strip" },
   { name: "6x2", title: "6 × 2" },
   { name: "12x1", title: "12 × 1" },
 ];
@@ -38,6 +38,8 @@ export interface Page {
   seconds: number;
   /** How far the paper is pushed up, in pixels. */
   top: number;
+  /** Device pixels a CSS pixel. */
+  ratio: number;
 }
 
 export interface LaidOut {
@@ -69,10 +71,14 @@ function windowOf(page: Page, scale: Scale, gutter: number): number {
 export function layOut(page: Page): LaidOut {
   const rows = rowsOf(page.layout, page.rhythm, page.focus);
   const scale: Scale = { pxPerMm: page.basePxPerMm * page.zoom, speed: page.speed, gain: page.gain };
-  const gutter = Math.round(GUTTER_MM * page.basePxPerMm);
+  const whole = (pixels: number) => Math.round(pixels * page.ratio) / page.ratio;
+  const gutter = whole(GUTTER_MM * page.basePxPerMm);
   const window = windowOf(page, scale, gutter);
   const lastStart = Math.max(0, page.seconds - window);
-  const start = Math.max(0, Math.min(page.start, lastStart));
+  // On whole device pixels, so that pictures of the trace can be moved without blur (`draw/strips.ts`). All that is
+  // drawn and measured uses this start, so nothing is off by the rounding.
+  const perSecond = scale.speed * scale.pxPerMm;
+  const start = whole(Math.max(0, Math.min(page.start, lastStart)) * perSecond) / perSecond;
   const room = page.height - HEAD_PX;
   const fitted = room / rows.length / page.basePxPerMm;
   const pitchMm = page.focus ? Math.max(ROW_MM.least, fitted) : Math.max(ROW_MM.least, Math.min(ROW_MM.most, fitted));
@@ -96,7 +102,7 @@ export function layOut(page: Page): LaidOut {
         width: (stop - begin) * scale.speed * scale.pxPerMm,
         top: HEAD_PX + row * pitch - top,
         height: pitch,
-        baseline: HEAD_PX + (row + 0.56) * pitch - top,
+        baseline: whole(HEAD_PX + (row + 0.56) * pitch - top),
         start: begin,
         stop,
       });

@@ -34,6 +34,11 @@ export class Lru<V> {
     }
   }
 
+  clear(): void {
+    this.held.clear();
+    this.used = 0;
+  }
+
   get weight(): number {
     return this.used;
   }

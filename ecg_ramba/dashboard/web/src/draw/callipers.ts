@@ -23,9 +23,14 @@ export function drawCallipers(
       context.clip();
       drawOne(context, cell, page.scale, calliper, own ? handle : null, colour);
       context.restore();
-      drawText(context, cell, page, calliper, colour, colours.paper);
+      // marching legs may reach cells where the two points are not
+      if (covers(cell, calliper)) drawText(context, cell, page, calliper, colour, colours.paper);
     }
   }
+}
+
+function covers(cell: Cell, { a, b }: Calliper): boolean {
+  return Math.max(a.time, b.time) >= cell.start && Math.min(a.time, b.time) <= cell.stop;
 }
 
 function drawOne(
@@ -50,6 +55,7 @@ function drawOne(
   context.lineTo(xb, top + 6);
   context.stroke();
   context.setLineDash([3, 3]);
+  context.lineWidth = 1;
   context.beginPath();
   for (const y of [ya, yb]) {
     context.moveTo(xa, y);
@@ -90,7 +96,7 @@ function drawText(
   const middle = xOfTime(cell, page.scale, (calliper.a.time + calliper.b.time) / 2);
   context.font = "600 12px ui-sans-serif, system-ui, sans-serif";
   const width = context.measureText(text).width;
-  const x = Math.max(page.gutter, Math.min(middle - width / 2, cell.x + cell.width - width - 8));
+  const x = Math.max(cell.x + 44, Math.min(middle - width / 2, cell.x + cell.width - width - 8));
   const y = Math.max(2, cell.top - 2);
   context.globalAlpha = 0.88;
   context.fillStyle = paper;

@@ -10,7 +10,8 @@ import { drawMarks } from "./marks";
 import type { Palette } from "./palette";
 import { drawPaper, drawPulse } from "./paper";
 import { drawSaliency } from "./saliency";
-import { addTrace, levelOf, lineWidth } from "./trace";
+import type { Strips } from "./strips";
+import { levelOf } from "./trace";
 
 export interface Surface {
   context: CanvasRenderingContext2D;
@@ -20,6 +21,7 @@ export interface Surface {
   colours: Palette;
   /** Correction for the screen's real pixels. */
   calibration: number;
+  strips: Strips;
 }
 
 export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut {
@@ -38,12 +40,13 @@ export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut 
     start: state.start,
     seconds: store.info.seconds,
     top: state.top,
+    ratio,
   });
   const statuses = new Map(store.info.leads.map((lead) => [lead.name, lead.status]));
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawPaper(context, page, { width, height }, ratio, colours);
   if (state.saliency) drawSaliency(context, page, state.saliency, colours);
-  const whole = drawTraces(surface, page, tiles, statuses);
+  const whole = drawTraces(surface, page, tiles, statuses, `${state.filter}|${state.notch}`);
   if (state.showMarks && store.marks) drawMarks(context, page, store.marks, colours);
   drawPulse(context, page, colours);
   for (const cell of page.cells) {
@@ -54,28 +57,23 @@ export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut 
   return page;
 }
 
-function drawTraces(surface: Surface, page: LaidOut, tiles: Tiles, statuses: Map<string, LeadStatus>): boolean {
-  const { context, colours, ratio } = surface;
+function drawTraces(surface: Surface, page: LaidOut, tiles: Tiles, statuses: Map<string, LeadStatus>, filters: string): boolean {
+  const { context, colours, ratio, strips } = surface;
   const level = levelOf(tiles, page.scale, ratio);
+  const { pxPerMm, speed, gain } = page.scale;
   tiles.beginFrame();
+  strips.begin([pxPerMm, speed, gain, ratio, filters, colours.ink].join("|"));
   let whole = true;
-  context.lineJoin = "round";
-  context.lineWidth = lineWidth(page.scale);
-  for (const derived of [false, true]) {
-    context.strokeStyle = derived ? colours.derived : colours.ink;
-    for (const cell of page.cells) {
-      const status = statuses.get(cell.lead) ?? "missing";
-      if (status === "missing" || (status === "derived") !== derived) continue;
-      if (cell.top > surface.height + 200 || cell.top + cell.height < -200) continue;
-      context.save();
-      context.beginPath();
-      context.rect(cell.x, 0, cell.width, surface.height);
-      context.clip();
-      context.beginPath();
-      whole = addTrace(context, tiles, cell, page.scale, level) && whole;
-      context.stroke();
-      context.restore();
-    }
+  for (const cell of page.cells) {
+    const status = statuses.get(cell.lead) ?? "missing";
+    if (status === "missing" || cell.top > surface.height + 200 || cell.top + cell.height < -200) continue;
+    const colour = status === "derived" ? colours.derived : colours.ink;
+    context.save();
+    context.beginPath();
+    context.rect(cell.x, 0, cell.width, surface.height);
+    context.clip();
+    whole = strips.draw(context, tiles, cell, page.scale, level, ratio, colour, surface.height) && whole;
+    context.restore();
   }
   const { rate } = tiles.info;
   const leads = new Set(page.cells.map((cell) => cell.lead));

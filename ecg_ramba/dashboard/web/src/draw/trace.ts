@@ -10,17 +10,30 @@ export function levelOf(tiles: Tiles, scale: Scale, ratio: number): number {
   return levelFor(tiles.info.levels, perPixel);
 }
 
+/** What a path is made with: a canvas' current path or a Path2D. */
+export interface Pen {
+  moveTo(x: number, y: number): void;
+  lineTo(x: number, y: number): void;
+}
+
+/** Uppermost and lowest y of a trace. */
+export interface Bounds {
+  low: number;
+  high: number;
+}
+
 /**
- * Add a cell's trace to the current path.
+ * Add a cell's trace to a path.
  *
  * @returns whether all of it was here; what is not is drawn from a coarser level if that is
  */
 export function addTrace(
-  context: CanvasRenderingContext2D,
+  pen: Pen,
   tiles: Tiles,
   cell: Cell,
   scale: Scale,
   level: number,
+  bounds: Bounds = { low: Infinity, high: -Infinity },
 ): boolean {
   const { rate, samples, levels } = tiles.info;
   const start = Math.max(0, Math.floor(cell.start * rate) - level);
@@ -34,7 +47,7 @@ export function addTrace(
     const to = Math.min(stop, (tile + 1) * TILE * level);
     const values = tiles.get(cell.lead, level, tile);
     if (values) {
-      addRun(context, values, tile, level, from, to, cell, scale, rate);
+      addRun(pen, values, tile, level, from, to, cell, scale, rate, bounds);
       continue;
     }
     whole = false;
@@ -43,7 +56,7 @@ export function addTrace(
       const wide = Math.floor(from / (TILE * coarser));
       const found = tiles.get(cell.lead, coarser, wide, false);
       if (found) {
-        addRun(context, found, wide, coarser, from, to, cell, scale, rate);
+        addRun(pen, found, wide, coarser, from, to, cell, scale, rate, bounds);
         break;
       }
     }
@@ -52,7 +65,7 @@ export function addTrace(
 }
 
 function addRun(
-  context: CanvasRenderingContext2D,
+  pen: Pen,
   values: Float32Array,
   tile: number,
   level: number,
@@ -61,6 +74,7 @@ function addRun(
   cell: Cell,
   scale: Scale,
   rate: number,
+  bounds: Bounds,
 ): void {
   const origin = tile * TILE * level;
   const first = Math.max(0, Math.floor((from - origin) / level));
@@ -72,13 +86,16 @@ function addRun(
   let open = false;
   if (level === 1) {
     for (let i = first; i < last && i < values.length; i++, x += perValue) {
-      const value = values[i] as number;
-      if (value !== value) open = false;
-      else if (open) context.lineTo(x, cell.baseline - value * perMv);
-      else {
-        context.moveTo(x, cell.baseline - value * perMv);
-        open = true;
+      const y = cell.baseline - (values[i] as number) * perMv;
+      if (y !== y) {
+        open = false; // NaN: not recorded
+        continue;
       }
+      if (open) pen.lineTo(x, y);
+      else pen.moveTo(x, y);
+      open = true;
+      if (y < bounds.low) bounds.low = y;
+      if (y > bounds.high) bounds.high = y;
     }
     return;
   }
@@ -92,11 +109,13 @@ function addRun(
     }
     const one = cell.baseline - (up ? low : high) * perMv;
     const two = cell.baseline - (up ? high : low) * perMv;
-    if (open) context.lineTo(x, one);
-    else context.moveTo(x, one);
+    bounds.low = Math.min(bounds.low, one, two);
+    bounds.high = Math.max(bounds.high, one, two);
+    if (open) pen.lineTo(x, one);
+    else pen.moveTo(x, one);
     // less than a third of a pixel apart is one point
     if (Math.abs(two - one) > 0.3) {
-      context.lineTo(x, two);
+      pen.lineTo(x, two);
       up = !up;
     }
     open = true;

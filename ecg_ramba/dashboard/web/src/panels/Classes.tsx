@@ -24,9 +24,6 @@ export function Classes(props: { prediction: Prediction; selected: string; onSel
         <thead>
           <tr>
             <th scope="col">Class</th>
-            <th scope="col">
-              <span className="hidden">Picture of the probability</span>
-            </th>
             <th scope="col" className="number">Probability</th>
             <th scope="col" className="number">Folds</th>
             <th scope="col" className="number">Threshold</th>
@@ -46,16 +43,14 @@ export function Classes(props: { prediction: Prediction; selected: string; onSel
                   {row.class}
                 </button>
                 <span className="faint title">{row.title}</span>
+                {row.probability !== null && <Spread row={row} />}
               </th>
               {row.probability === null ? (
-                <td colSpan={4} className="faint">
+                <td colSpan={3} className="faint">
                   {row.why || "no probability"}
                 </td>
               ) : (
                 <>
-                  <td>
-                    <Spread row={row} />
-                  </td>
                   <td className="number">
                     {percent(row.probability)}
                     {row.positive && <span className="positive">above</span>}

@@ -16,9 +16,6 @@ export function Streams({ prediction, cls }: { prediction: Prediction; cls: stri
           <thead>
             <tr>
               <th scope="col">Without</th>
-              <th scope="col">
-                <span className="hidden">Picture of the change</span>
-              </th>
               <th scope="col" className="number">Change of {cls}</th>
             </tr>
           </thead>
@@ -32,14 +29,12 @@ export function Streams({ prediction, cls }: { prediction: Prediction; cls: stri
                   <th scope="row">
                     {one.title}
                     <span className="faint title">{one.how}</span>
-                  </th>
-                  <td>
                     <svg className="change" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">
                       <rect className="track" width="100" height="12" />
                       <rect className={(points ?? 0) < 0 ? "less" : "more"} x={(points ?? 0) < 0 ? 50 - wide : 50} y="2" width={wide} height="8" />
                       <path className="zero" d="M50 0V12" vectorEffect="non-scaling-stroke" />
                     </svg>
-                  </td>
+                  </th>
                   <td className="number">{points === null ? "–" : `${signed(points, 1)} points`}</td>
                 </tr>
               );

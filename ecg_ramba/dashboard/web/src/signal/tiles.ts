@@ -27,6 +27,8 @@ export class Tiles {
   private readonly failed = new Set<string>();
   private readonly present: Set<string>;
   private closed = false;
+  /** How many answers came in: a picture drawn with tiles missing is drawn anew when this has changed. */
+  arrivals = 0;
 
   constructor(
     private readonly id: string,
@@ -113,6 +115,7 @@ export class Tiles {
       }
     } finally {
       this.running.delete(key);
+      this.arrivals++;
       if (!this.closed) {
         this.arrived();
         this.pump();

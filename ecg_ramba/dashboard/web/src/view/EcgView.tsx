@@ -40,18 +40,12 @@ export function useViewing(id: string, info: SignalInfo | null): Viewing | null 
 
 export function EcgView({ viewing }: { viewing: Viewing }) {
   const { actions, redraw } = viewing;
-  const missing = actions.store.info.leads.filter((lead) => lead.status !== "measured");
   return (
     <section className="ecg" aria-label="Electrocardiogram">
       <Toolbar actions={actions} />
       <Paper actions={actions} redraw={redraw} />
       <StatusLine actions={actions} />
       <Overview actions={actions} tiles={actions.tiles} />
-      {missing.length > 0 && (
-        <p className="leads-note">
-          {missing.map((lead) => `${lead.name} ${lead.status === "dead" ? "is flat" : lead.status}`).join(" · ")}
-        </p>
-      )}
       <CalliperTable actions={actions} />
     </section>
   );

@@ -116,21 +116,6 @@ export function Overview({ actions, tiles }: { actions: Actions; tiles: Tiles })
           event.preventDefault();
         }}
       />
-      <Where actions={actions} />
     </div>
-  );
-}
-
-function Where({ actions }: { actions: Actions }) {
-  const { store } = actions;
-  const text = useView(store, (state) => {
-    const window = store.laidOut?.window ?? 0;
-    return `${clock(state.start)} to ${clock(Math.min(store.info.seconds, state.start + window))}`;
-  });
-  return (
-    <p className="where">
-      <span>{text}</span>
-      <span>{clock(store.info.seconds)} in all</span>
-    </p>
   );
 }

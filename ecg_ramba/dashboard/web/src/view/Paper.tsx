@@ -2,6 +2,7 @@
 
 import { useEffect, useId, useRef } from "react";
 import { draw, type Surface } from "../draw/scene";
+import { Strips } from "../draw/strips";
 import { palette } from "../draw/palette";
 import { clock } from "../core/format";
 import { useSettings } from "../ui/settings";
@@ -33,6 +34,7 @@ export function Paper({ actions, redraw }: { actions: Actions; redraw: Redraw })
       ratio,
       colours: palette(element),
       calibration: settings.calibration,
+      strips: new Strips(),
     };
     let frame = 0;
     const paint = () => {

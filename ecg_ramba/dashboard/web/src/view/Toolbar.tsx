@@ -1,6 +1,7 @@
 /** Layout, paper, filters and tools of the view. */
 
 import { CSS_PX_PER_MM } from "../core/geometry";
+import { clock } from "../core/format";
 import { LAYOUTS } from "../core/layout";
 import { Segmented } from "../ui/Segmented";
 import { Select } from "../ui/Select";
@@ -30,15 +31,13 @@ export function Toolbar({ actions }: { actions: Actions }) {
         onChange={(name) => store.set({ layout: name, focus: null, zoom: 1, top: 0 })}
       />
       <Segmented
-        label="Speed"
-        unit="mm/s"
+        label="Speed, mm/s"
         value={speed}
         choices={SPEEDS.map((value) => ({ value, text: String(value) }))}
         onChange={(value) => actions.speed(value)}
       />
       <Segmented
-        label="Gain"
-        unit="mm/mV"
+        label="Gain, mm/mV"
         value={gain}
         choices={GAINS.map((value) => ({ value, text: String(value) }))}
         onChange={(value) => store.set({ gain: value })}
@@ -103,6 +102,11 @@ export function StatusLine({ actions }: { actions: Actions }) {
   const zoom = useView(store, (state) => state.zoom);
   const focus = useView(store, (state) => state.focus);
   const loading = useView(store, (state) => state.loading);
+  const where = useView(store, (state) => {
+    const page = store.laidOut;
+    const from = page?.start ?? state.start;
+    return `${clock(from)} to ${clock(Math.min(store.info.seconds, from + (page?.window ?? 0)))} of ${clock(store.info.seconds)}`;
+  });
   const saliency = useView(store, (state) => state.saliency?.title ?? "");
   const error = useView(store, (state) => state.error);
   const measured = calibration !== 1;
@@ -122,6 +126,7 @@ export function StatusLine({ actions }: { actions: Actions }) {
       )}
       {focus && <span>Lead {focus} alone</span>}
       {saliency && <strong className="saliency-title">{saliency}</strong>}
+      <span className="where">{where}</span>
       {loading && <span role="status">Fetching samples …</span>}
       {error && (
         <span role="alert" className="error">

@@ -21,7 +21,8 @@ export function DropZone({ state, worklist, onFirst }: { state: ServerState | nu
     for (const parcel of parcels) {
       setSending(`Sending ${sent} of ${files.length} files …`);
       try {
-        const { items } = await api.upload(parcel);
+        const { items, skipped } = await api.upload(parcel);
+        setProblems((before) => [...before, ...skipped]);
         for (const item of items) worklist.put(item);
         if (first && items[0] && files.length === parcel.length && items.length === 1) onFirst(items[0].id);
         first = false;

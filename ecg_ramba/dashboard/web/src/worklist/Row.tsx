@@ -1,7 +1,7 @@
 /** One recording of the worklist. */
 
 import type { Item, Status } from "../api/types";
-import { clock, day, percent } from "../core/format";
+import { clock, day, percent, shortDay } from "../core/format";
 
 const SAID: Record<Status, string> = {
   question: "Question",
@@ -51,10 +51,14 @@ export function Row({ item, open, onOpen }: { item: Item; open: boolean; onOpen(
           <span>
             {item.format}
             {item.understood?.seconds ? ` · ${clock(item.understood.seconds, 0)}` : ""}
-            {item.understood ? ` · ${item.understood.leads.length} lead${item.understood.leads.length === 1 ? "" : "s"}` : ""}
+            {item.understood && item.understood.leads.length !== 12
+              ? ` · ${item.understood.leads.length} lead${item.understood.leads.length === 1 ? "" : "s"}`
+              : ""}
             {summary?.heart_rate ? ` · ${summary.heart_rate.toFixed(0)}/min` : ""}
           </span>
-          <time dateTime={item.uploaded}>{day(item.uploaded)}</time>
+          <time dateTime={item.uploaded} title={day(item.uploaded)}>
+            {shortDay(item.uploaded, new Date())}
+          </time>
         </span>
         {summary && summary.warnings > 0 && (
           <span className="sub warn">
