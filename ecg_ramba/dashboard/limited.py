@@ -142,11 +142,14 @@ def _set_limits(limits: Limits) -> None:
     for which, most in (
         (resource.RLIMIT_AS, taken + limits.memory_mb * 2**20),
         (resource.RLIMIT_FSIZE, limits.file_mb * 2**20),
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(which)
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)
         resource.setrlimit(which, (most, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY or hard > limits.cpu_seconds + 1:
+        # At the soft limit the signal says why; at the hard one there would be SIGKILL, which says nothing.
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
     os.environ["OMP_NUM_THREADS"] = "1"

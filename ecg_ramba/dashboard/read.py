@@ -12,9 +12,12 @@ import numpy as np
 from ecg_ramba.dashboard.formats.reading import Reading
 from ecg_ramba.dashboard.formats.sniff import read_files
 from ecg_ramba.dashboard.formats.understand import LEFT_OUT, Understood, understand
-from ecg_ramba.dashboard.levels import levels_of, write_lead
-from ecg_ramba.data.leads import LEADS, to_twelve
+from ecg_ramba.dashboard.levels import levels_of, read_lead, write_lead
+from ecg_ramba.data.leads import LEADS
 from ecg_ramba.files import read_json, write_atomic, write_json
+
+DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+"""What follows from I and II, as in :func:`ecg_ramba.data.leads.to_twelve`: one lead at a time, for long recordings."""
 
 PREVIEW_S = 10.0
 PREVIEW_PAIRS = 300
@@ -88,27 +91,18 @@ def _keep_raw(reading: Reading, folder: Path) -> None:
 
 def _write_leads(reading: Reading, understood: Understood, folder: Path) -> None:
     """Twelve leads in millivolts, those that follow from I and II included; notes on what is missing."""
-    rows = {lead: i for i, lead in enumerate(understood.leads) if lead != LEFT_OUT}
     status = dict.fromkeys(LEADS, "missing")
-    values = np.empty((len(rows), understood.samples), dtype=np.float32)
-    for at, (lead, i) in enumerate(rows.items()):
-        np.multiply(reading.signal[i], understood.scale[i], out=values[at], casting="unsafe")
-        values[at][~np.isfinite(values[at])] = np.nan
-        gaps = int(np.isnan(values[at]).sum())
-        if gaps == understood.samples:
-            understood.notes.append(f"{lead} has no sample that is a number")
-            continue
-        if gaps:
-            understood.notes.append(f"{lead}: {gaps} of {understood.samples} samples are missing")
-        status[lead] = "dead" if np.nanmin(values[at]) == np.nanmax(values[at]) else "measured"
-    kept = [lead for lead in rows if status[lead] != "missing"]
-    twelve, present = to_twelve(values[[list(rows).index(lead) for lead in kept]], tuple(kept))
-    if not status["I"] == status["II"] == "measured":
-        present &= np.array([status[lead] != "missing" for lead in LEADS])
-    for i, lead in enumerate(LEADS):
-        if present[i]:
-            status[lead] = status[lead] if status[lead] != "missing" else "derived"
-            write_lead(folder / f"{lead}.lead", twelve[i])
+    for i, lead in enumerate(understood.leads):
+        if lead != LEFT_OUT:
+            values = reading.signal[i].astype(np.float32)
+            values *= np.float32(understood.scale[i])
+            status[lead] = _write_measured(values, lead, understood, folder)
+    if status["I"] == status["II"] == "measured":
+        one, two = (read_lead(folder / f"{lead}.lead", understood.samples) for lead in ("I", "II"))
+        for lead, (of_one, of_two) in DERIVED.items():
+            if status[lead] == "missing":
+                write_lead(folder / f"{lead}.lead", np.float32(of_one) * one + np.float32(of_two) * two)
+                status[lead] = "derived"
     derived = [lead for lead in LEADS if status[lead] == "derived"]
     if derived:
         understood.notes.append(f"{', '.join(derived)} derived from I and II")
@@ -120,6 +114,19 @@ def _write_leads(reading: Reading, understood: Understood, folder: Path) -> None
         "levels": levels_of(understood.samples),
     }
     write_json(folder / "signal.json", signal)
+
+
+def _write_measured(values: np.ndarray, lead: str, understood: Understood, folder: Path) -> str:
+    """Write a lead; what became of it."""
+    values[~np.isfinite(values)] = np.nan
+    gaps = int(np.isnan(values).sum())
+    if gaps == len(values):
+        understood.notes.append(f"{lead} has no sample that is a number")
+        return "missing"
+    if gaps:
+        understood.notes.append(f"{lead}: {gaps} of {len(values)} samples are missing")
+    write_lead(folder / f"{lead}.lead", values)
+    return "dead" if np.nanmin(values) == np.nanmax(values) else "measured"
 
 
 def _preview(reading: Reading, understood: Understood) -> dict:

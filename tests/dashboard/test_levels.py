@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from ecg_ramba.dashboard.levels import MOST_FLOATS, levels_of, read_lead, read_slice, write_lead
+from ecg_ramba.dashboard.read import DERIVED
+from ecg_ramba.data.leads import LEADS, to_twelve
 
 
 @pytest.mark.parametrize("samples", [2, 5000, 40_001, 123_457])
@@ -49,3 +51,10 @@ def test_an_answer_is_bounded(tmp_path):
     write_lead(path, values)
     content, begin, end = read_slice(path, len(values), 1, 0, len(values))
     assert (len(content), begin, end) == (4 * MOST_FLOATS, 0, MOST_FLOATS)
+
+
+def test_derived_leads_are_those_of_the_suite():
+    one, two = np.random.default_rng(0).normal(size=(2, 100))
+    twelve, _ = to_twelve(np.array([one, two]), ("I", "II"))
+    for lead, (of_one, of_two) in DERIVED.items():
+        np.testing.assert_allclose(of_one * one + of_two * two, twelve[LEADS.index(lead)], atol=1e-12)

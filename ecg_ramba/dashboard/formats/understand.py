@@ -11,7 +11,7 @@ import numpy as np
 
 from ecg_ramba.dashboard.formats.leads import GUESSES, is_modified, lead_of
 from ecg_ramba.dashboard.formats.reading import FormatError, Reading, checked_rate
-from ecg_ramba.dashboard.formats.units import MILLIVOLTS, likely_unit, span, unit_of
+from ecg_ramba.dashboard.formats.units import MILLIVOLTS, excerpt, likely_unit, span, unit_of
 from ecg_ramba.data.leads import LEADS
 
 LEFT_OUT = "-"
@@ -223,7 +223,7 @@ def _units(reading: Reading, answer, chosen: Sequence[int], made: Understood) ->
             f"{_what(reading)} is in {', '.join(unknown)}, which is no potential ({', '.join(MILLIVOLTS)}): "
             "an ECG cannot be drawn or measured from it"
         )
-    values = reading.signal[chosen]
+    values = excerpt(reading.signal, chosen)
     if all(found):
         scale = np.ones(len(reading.names))
         scale[chosen] = [MILLIVOLTS[unit] for unit in found]

@@ -1,5 +1,7 @@
 """Units of potential, and what a recording's size says of one that is not stated."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
@@ -17,26 +19,31 @@ def unit_of(text: str) -> str | None:
     return _SPELLINGS.get(text.strip().strip("[]()").lower())
 
 
+def excerpt(signal: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """Some channels of a recording, float64; of a long one twenty pieces, evenly spread, so that it takes no memory."""
+    samples = signal.shape[1]
+    if samples <= _PIECES * _PIECE:
+        return np.asarray(signal[list(rows)], dtype=np.float64)
+    starts = np.linspace(0, samples - _PIECE, _PIECES).astype(int)
+    at = (starts[:, None] + np.arange(_PIECE)).ravel()
+    return np.array([signal[row][at] for row in rows], dtype=np.float64)
+
+
 def span(signal: np.ndarray) -> float:
     """How far the values of an ordinary channel reach: from the 0.5th to the 99.5th percentile, the channels' median.
 
     Parameters
     ----------
     signal : (channels, samples) array
-        In any unit; NaN is left out. Of a long recording, twenty pieces are looked at.
+        In any unit; NaN is left out.
 
     Returns
     -------
     float
         In the signal's unit; 0 where every channel is constant, NaN where there is no finite value.
     """
-    samples = signal.shape[1]
-    if samples > _PIECES * _PIECE:
-        starts = np.linspace(0, samples - _PIECE, _PIECES).astype(int)
-        at = (starts[:, None] + np.arange(_PIECE)).ravel()
-        signal = signal[:, at]
     spans = []
-    for row in np.asarray(signal, dtype=np.float64):
+    for row in signal:
         known = row[np.isfinite(row)]
         if len(known):
             low, high = np.percentile(known, [0.5, 99.5])
