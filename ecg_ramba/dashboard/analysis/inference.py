@@ -294,5 +294,5 @@ def _notes(record: Record, parts: list[Piece], step: int) -> list[str]:
                 f"{lost:.0f} minutes were left out: pieces with samples that are no numbers, or with flat leads only."
             )
     if step > 1:
-        notes.append(f"Streams were taken away on every {step}th segment of 10 s: of an hour's recording and longer.")
+        notes.append(f"Streams were taken away on one in {step} segments of 10 s, evenly spread.")
     return notes

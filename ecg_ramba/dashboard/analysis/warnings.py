@@ -76,7 +76,8 @@ def _stretch(record: Record) -> Record:
 
 
 def _dead(record: Record) -> list[dict]:
-    dead = [n for n in LEADS if n in record.leads and n not in alive_leads(record)]
+    alive = alive_leads(record)
+    dead = [n for n in LEADS if n in record.leads and n not in alive]
     if not dead:
         return []
     return [_warning("dead_lead", f"Flat: lead{'s' * (len(dead) > 1)} {', '.join(dead)}. Taken as not recorded.")]
