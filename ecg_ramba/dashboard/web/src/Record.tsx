@@ -55,7 +55,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
   return (
     <>
       <main className="record" aria-label={`Recording ${item.name}`}>
-        <Head {...props} />
+        <Head {...props} shown={viewing !== null} />
         {item.error && (
           <p role="alert" className="error card">
             {item.error}
@@ -112,7 +112,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
   );
 }
 
-function Head({ item, wide, onWide, onGone, onBack }: HeadProps) {
+function Head({ item, shown, wide, onWide, onGone, onBack }: HeadProps & { shown: boolean }) {
   const [asking, setAsking] = useState(false);
   const [error, setError] = useState("");
   return (
@@ -131,9 +131,9 @@ function Head({ item, wide, onWide, onGone, onBack }: HeadProps) {
         <Progress item={item} />
       </div>
       <div className="documents">
-        <button type="button" className="widen" aria-pressed={wide} onClick={onWide} title="Hide the worklist and the findings">
+        {shown && <button type="button" className="widen" aria-pressed={wide} onClick={onWide} title="Hide the worklist and the findings">
           Wide
-        </button>
+        </button>}
         {item.status === "done" && (
           <>
             <a className="button" href={api.report(item.id)} download={`${item.name}.pdf`}>

@@ -93,6 +93,8 @@ export function Toolbar({ actions }: { actions: Actions }) {
   );
 }
 
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** What one must know to read the paper, always on the screen. */
 export function StatusLine({ actions }: { actions: Actions }) {
   const { store } = actions;
@@ -107,7 +109,7 @@ export function StatusLine({ actions }: { actions: Actions }) {
     const from = page?.start ?? state.start;
     return `${clock(from)} to ${clock(Math.min(store.info.seconds, from + (page?.window ?? 0)))} of ${clock(store.info.seconds)}`;
   });
-  const saliency = useView(store, (state) => state.saliency?.title ?? "");
+  const saliency = useView(store, (state) => capital(state.saliency?.title ?? ""));
   const error = useView(store, (state) => state.error);
   const measured = calibration !== 1;
   return (
