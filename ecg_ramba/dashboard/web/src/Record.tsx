@@ -51,6 +51,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
     (saliency: Saliency | null) => viewing?.actions.store.set({ saliency }),
     [viewing],
   );
+  const onTime = useCallback((time: number) => viewing?.actions.centreOn(time), [viewing]);
   const warnings = merged(measured.data?.warnings, prediction?.warnings);
   return (
     <>
@@ -96,7 +97,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
                 name: "measured",
                 title: "Measurements",
                 content: measured.data ? (
-                  <Measured found={measured.data} onTime={(time) => viewing?.actions.centreOn(time)} />
+                  <Measured found={measured.data} onTime={onTime} />
                 ) : (
                   <p className="empty" role="status">
                     {item.status === "done" && measured.error ? measured.error : "Nothing is measured yet."}

@@ -53,7 +53,10 @@ export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut 
     drawLabel(context, cell, statuses.get(cell.lead) ?? "missing", cell.lead === state.selected, colours);
   }
   drawCallipers(context, page, state.callipers, state.active, state.handle, colours);
-  if (state.loading === whole) queueMicrotask(() => store.set({ loading: !whole }));
+  const { start, window } = page;
+  if (state.loading === whole || state.shown.start !== start || state.shown.window !== window) {
+    queueMicrotask(() => store.set({ loading: !whole, shown: { start, window } }));
+  }
   return page;
 }
 

@@ -20,6 +20,14 @@ export function Timeline(props: {
   const [wide, tall] = [400, 72];
   const y = (value: number) => 4 + (1 - value) * (tall - 8);
   const edges = edgesOf(windows);
+  // all bars are one path: a day has seventeen thousand
+  const bar = (i: number): string => {
+    const value = windows[i]?.probability[cls];
+    if (value === null || value === undefined) return "";
+    const x = ((edges[i] as number) / end) * wide;
+    const right = ((edges[i + 1] as number) / end) * wide - (windows.length < 60 ? 1 : 0);
+    return `M${x.toFixed(2)} ${tall - 4}V${Math.min(tall - 5, y(value)).toFixed(1)}H${Math.max(x + 0.8, right).toFixed(2)}V${tall - 4}Z`;
+  };
   const go = (index: number) => props.onWindow(Math.max(0, Math.min(windows.length - 1, index)));
   const chosen = windows[window];
   return (
@@ -53,13 +61,8 @@ export function Timeline(props: {
       >
         <svg viewBox={`0 0 ${wide} ${tall}`} preserveAspectRatio="none" aria-hidden="true">
           <rect className="track" x="0" y="0" width={wide} height={tall} />
-          {windows.map((one, i) => {
-            const value = one.probability[cls];
-            if (value === null || value === undefined) return null;
-            const x = ((edges[i] as number) / end) * wide;
-            const width = Math.max(0.8, (((edges[i + 1] as number) - (edges[i] as number)) / end) * wide - (windows.length < 60 ? 1 : 0));
-            return <rect key={one.start} className={i === window ? "value on" : "value"} x={x} width={width} y={y(value)} height={Math.max(1, tall - 4 - y(value))} />;
-          })}
+          <path className="value" d={windows.map((_, i) => bar(i)).join("")} />
+          <path className="value on" d={bar(window)} />
           {row && row.probability !== null && <path className="pooled" d={`M0 ${y(row.probability)}H${wide}`} vectorEffect="non-scaling-stroke" />}
           {row && <path className="threshold" d={`M0 ${y(row.threshold)}H${wide}`} vectorEffect="non-scaling-stroke" />}
         </svg>

@@ -105,9 +105,8 @@ export function StatusLine({ actions }: { actions: Actions }) {
   const focus = useView(store, (state) => state.focus);
   const loading = useView(store, (state) => state.loading);
   const where = useView(store, (state) => {
-    const page = store.laidOut;
-    const from = page?.start ?? state.start;
-    return `${clock(from)} to ${clock(Math.min(store.info.seconds, from + (page?.window ?? 0)))} of ${clock(store.info.seconds)}`;
+    const { start, window } = state.shown;
+    return `${clock(start)} to ${clock(Math.min(store.info.seconds, start + window))} of ${clock(store.info.seconds)}`;
   });
   const saliency = useView(store, (state) => capital(state.saliency?.title ?? ""));
   const error = useView(store, (state) => state.error);
