@@ -303,7 +303,7 @@ def test_the_prediction_on_the_screen_is_the_servers(reading, recording, server)
             assert row["why"] in shown
         elif 0.001 <= row["probability"] <= 0.999:
             assert f"{100 * row['probability']:.1f} %" in shown
-    panel = page.locator(".inference").inner_text()
+    panel = page.locator(".inference").text_content()  # as it is in the page: shown, sentences begin with a capital
     assert asked["rule"] in panel
     assert asked["not_for_use"] in panel
     assert [one["group"] for one in asked["groups"] if one["group"] not in panel] == []
