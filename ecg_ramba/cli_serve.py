@@ -95,6 +95,7 @@ def serve_command(options: argparse.Namespace) -> int:
         raise UserError(f"cannot listen at {options.host} port {options.port}; choose another --port") from None
     try:
         room.open()
+        listening.listen(128)  # who follows the address at once waits, and is not refused
         shown = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{shown}:{options.port}/{f'?token={token}' if token else ''}", flush=True)
         print(_what_is_loaded(room, settings), flush=True)

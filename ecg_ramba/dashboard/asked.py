@@ -1,5 +1,7 @@
 """What routes share: the room, and a recording by the id that a client names."""
 
+import asyncio
+from concurrent.futures import Future
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Request
@@ -21,6 +23,16 @@ def known_item(here: Here, id: Annotated[str, Path(pattern=r"^r_[0-9a-f]{16}$")]
     if item is None:
         raise HTTPException(404, "there is no such recording; it may have been deleted")
     return item
+
+
+async def answered(job: Future):
+    """What a job gives, or 503 where it was given up because the server stops or takes other models."""
+    try:
+        return await asyncio.wrap_future(job)
+    except asyncio.CancelledError:
+        if job.cancelled():
+            raise HTTPException(503, "the server is stopping, or loading other models; ask again") from None
+        raise
 
 
 Asked = Annotated[dict, Depends(known_item)]

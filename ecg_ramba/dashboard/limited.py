@@ -10,6 +10,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,9 +30,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a call may use: seconds on the clock, megabytes beyond what an idle process has, megabytes a file."""
+    """What a call may use: seconds of processor time and on the clock (a busy machine is no fault of a file's),
+    megabytes beyond what an idle process has, megabytes a file.
+    """
 
-    seconds: float = 60.0
+    cpu_seconds: int = 60
+    seconds: float = 300.0
     memory_mb: int = 2048
     file_mb: int = 8192
 
@@ -63,13 +67,15 @@ def call(function: str, arguments: Mapping, limits: Limits):
     theirs.close()
     try:
         if not ours.poll(limits.seconds):
-            raise FormatError(
-                f"reading it took more than {limits.seconds:g} s and was stopped; the file is damaged, or too large"
-            )
+            raise FormatError(f"reading it took more than {limits.seconds:g} s and was stopped; is it damaged?")
         try:
             answer = json.loads(ours.recv_bytes())
         except (EOFError, OSError):
             process.join(5)
+            if resource is not None and process.exitcode == -signal.SIGXCPU:
+                raise FormatError(
+                    f"reading it took more than {limits.cpu_seconds} s and was stopped; is it damaged?"
+                ) from None
             log.warning("%s ended with status %s", function, process.exitcode)
             raise FormatError("its reader broke down on it; the file is damaged, or made to do harm") from None
     finally:
@@ -101,6 +107,7 @@ def nothing() -> None:
 def _run(connection, function: str, arguments: str, limits: Limits) -> None:
     """In the process: set the limits, call, answer."""
     begin_worker()
+    _be_silent()
     _set_limits(limits)
     module, name = function.split(":")
     try:
@@ -116,6 +123,14 @@ def _run(connection, function: str, arguments: str, limits: Limits) -> None:
     connection.close()
 
 
+def _be_silent() -> None:
+    """Say nothing on the terminal: what libraries print of a file may be a patient's."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
 def _set_limits(limits: Limits) -> None:
     if resource is None:
         return
@@ -127,7 +142,7 @@ def _set_limits(limits: Limits) -> None:
     for which, most in (
         (resource.RLIMIT_AS, taken + limits.memory_mb * 2**20),
         (resource.RLIMIT_FSIZE, limits.file_mb * 2**20),
-        (resource.RLIMIT_CPU, int(limits.seconds) + 5),
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(which)

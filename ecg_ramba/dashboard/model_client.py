@@ -147,6 +147,8 @@ class ModelProcess:
     def _finish(self, lane: bool, job: _Job, message: dict) -> None:
         with self._lock:
             self._running[lane] = None
+        if not job.future.set_running_or_notify_cancel():
+            return  # nobody waits for it any more
         if "result" in message:
             job.future.set_result(message["result"])
         elif "gone" in message:
@@ -164,7 +166,7 @@ class ModelProcess:
             self._connection = None
         log.warning("the process with the models ended with status %s; it is started again", process.exitcode)
         for job in lost:
-            job.future.set_exception(UserError("the analysis broke down on this recording (the process ended)"))
+            _fail(job, "the analysis broke down on this recording (its process ended)")
         try:
             self.start()
         except UserError as error:
@@ -173,6 +175,11 @@ class ModelProcess:
                 jobs = [*self._waiting[False], *self._waiting[True]]
                 self._closed = True
             for job in jobs:
-                job.future.set_exception(UserError(f"the models cannot be loaded again: {error}"))
+                _fail(job, f"the models cannot be loaded again: {error}")
             return
         self._pass_on()
+
+
+def _fail(job: _Job, why: str) -> None:
+    if job.future.set_running_or_notify_cancel():
+        job.future.set_exception(UserError(why))

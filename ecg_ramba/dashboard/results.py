@@ -10,23 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
 from ecg_ramba.dashboard.levels import read_lead
 from ecg_ramba.data.base import quality_of
 from ecg_ramba.data.record import Quality, Record
 from ecg_ramba.errors import UserError
-from ecg_ramba.evaluation.pooling import Pooling
 from ecg_ramba.files import read_json, write_atomic, write_text
-
-POOLINGS = {
-    "power-mean-3": Pooling(),
-    "max": Pooling(rule="max"),
-    "mean": Pooling(rule="mean"),
-    "power-mean-2": Pooling(q=2.0),
-    "power-mean-5": Pooling(q=5.0),
-    "power-mean-8": Pooling(q=8.0),
-    "geometric": Pooling(rule="geometric"),
-}
-DEFAULT_POOLING = "power-mean-3"
 
 Report = Callable[[str, int, int], None]
 
@@ -153,14 +142,14 @@ def saliency_path(folder: Path, cls: str, method: str, window: int) -> Path:
     return folder / f"saliency-{cls}-{method}-{window}.json"
 
 
-def document(loaded: Loaded | None, folder: str, name: str, facts: Mapping, pooling: str) -> None:
-    """Write ``report.pdf``."""
+def document(loaded: Loaded | None, folder: str, name: str, pooling: str) -> None:
+    """Write ``report.pdf``, with what ``facts.json`` says of where the recording comes from."""
     from ecg_ramba.dashboard.analysis.document import write_pdf
 
     place = Path(folder)
     record, prediction = record_of(place, name), prediction_of(place, pooling)
-    measured = read_json(place / "measurements.json")
-    write_atomic(place / "report.pdf", lambda p: write_pdf(p, record, name, measured, prediction, dict(facts)))
+    measured, facts = read_json(place / "measurements.json"), read_json(place / "facts.json")
+    write_atomic(place / "report.pdf", lambda p: write_pdf(p, record, name, measured, prediction, facts))
 
 
 def _write(path: Path, value) -> None:

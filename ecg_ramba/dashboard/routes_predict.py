@@ -1,14 +1,14 @@
 """One request for programs: a recording in, everything out, nothing kept."""
 
-import asyncio
 import shutil
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
-from ecg_ramba.dashboard.asked import Here
+from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING
+from ecg_ramba.dashboard.asked import Here, answered
 from ecg_ramba.dashboard.limited import call
-from ecg_ramba.dashboard.results import DEFAULT_POOLING, prediction_of
+from ecg_ramba.dashboard.results import prediction_of
 from ecg_ramba.dashboard.room import Room
 from ecg_ramba.dashboard.routes_recordings import FILES, REFUSALS
 from ecg_ramba.dashboard.uploads import Form, receive
@@ -28,7 +28,7 @@ async def predict(request: Request, here: Here) -> dict:
         name, understood = await run_in_threadpool(_read, here, form, folder)
         place = folder / "recording"
         job = here.models.submit("analyse", {"folder": str(place), "name": name}, express=True)
-        outcome = await asyncio.wrap_future(job)
+        outcome = await answered(job)
         if outcome["error"]:
             raise HTTPException(422, outcome["error"])
         measured = await run_in_threadpool(read_json, place / "measurements.json")

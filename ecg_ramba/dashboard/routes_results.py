@@ -1,6 +1,5 @@
 """What was computed of a recording: measurements, prediction, saliency, documents."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -9,11 +8,12 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from ecg_ramba import __version__
-from ecg_ramba.dashboard.asked import Asked, Here
-from ecg_ramba.dashboard.results import DEFAULT_POOLING, POOLINGS, prediction_of, saliency_path
+from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
+from ecg_ramba.dashboard.asked import Asked, Here, answered
+from ecg_ramba.dashboard.results import prediction_of, saliency_path
 from ecg_ramba.dashboard.room import NOTICE
 from ecg_ramba.dashboard.routes_signal import signal_facts
-from ecg_ramba.files import read_json
+from ecg_ramba.files import read_json, write_json
 
 router = APIRouter(prefix="/api/recordings/{id}", tags=["results"])
 
@@ -78,7 +78,7 @@ async def saliency(
     if path.is_file():
         return await run_in_threadpool(read_json, path)
     arguments = {"folder": str(folder), "name": item["name"], "asked": asked}
-    return await asyncio.wrap_future(here.models.submit("saliency", arguments, express=True))
+    return await answered(here.models.submit("saliency", arguments, express=True))
 
 
 @router.get("/report.pdf", response_class=Response)
@@ -86,9 +86,9 @@ async def report(item: Asked, here: Here, pooling: Literal[tuple(POOLINGS)] = DE
     """The ECG to scale, measurements, probabilities, digests and limits, as PDF."""
     folder = here.folder(item["id"])
     await run_in_threadpool(measured, folder, item)
-    facts = await run_in_threadpool(document_facts, here, item)
-    arguments = {"folder": str(folder), "name": item["name"], "facts": facts, "pooling": pooling}
-    await asyncio.wrap_future(here.models.submit("document", arguments, express=True))
+    await run_in_threadpool(write_json, folder / "facts.json", await run_in_threadpool(document_facts, here, item))
+    arguments = {"folder": str(folder), "name": item["name"], "pooling": pooling}
+    await answered(here.models.submit("document", arguments, express=True))
     content = await run_in_threadpool((folder / "report.pdf").read_bytes)
     return Response(content, media_type="application/pdf", headers=_attached(item, "pdf"))
 

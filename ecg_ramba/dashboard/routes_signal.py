@@ -25,9 +25,12 @@ def signal_facts(folder: Path, item: dict) -> dict:
 
 @router.get("/signal")
 def signal(item: Asked, here: Here) -> dict:
-    """Leads and what became of each, rate, length, filters and levels of detail."""
+    """Leads and what became of each, rate, length, levels of detail, and the filters that the rate can hold."""
+    from ecg_ramba.dashboard.analysis.filters import available
+
     facts = signal_facts(here.folder(item["id"]), item)
-    return facts | {"filters": list(filtering.FILTERS), "notch": list(filtering.NOTCHES)}
+    filters, notches = available(facts["rate"])
+    return facts | {"filters": filters, "notch": notches}
 
 
 @router.get("/samples", response_class=Response)

@@ -1,232 +1,105 @@
-"""Recordings in every format, made from one signal that is known."""
+"""Fold models, servers, and recordings whose truth is known."""
 
-import contextlib
-import io
-import json
-import time
-import zipfile
-from pathlib import Path
+import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
 from ecg_ramba.data.leads import LEADS
+from ecg_ramba.data.record import Record
+from ecg_ramba.harness.predict import read_recording
+from ecg_ramba.harness.served import checkpoints_of
+from ecg_ramba.harness.trained import load_models
+from tests.dashboard.clients import opened
+from tests.dashboard.makers import Makers
 
 
-def ecg(rate=500.0, seconds=10.0, leads=LEADS) -> np.ndarray:
-    """(leads, samples) float64 in mV, to the microvolt (synthetic): a beat every 0.8 s; limb leads obey Einthoven."""
-    t = np.arange(round(rate * seconds)) / rate
-    phase = t % 0.8
-    beat = np.exp(-(((phase - 0.3) / 0.015) ** 2)) + 0.25 * np.exp(-(((phase - 0.55) / 0.05) ** 2))
-    beat += 0.1 * np.exp(-(((phase - 0.15) / 0.03) ** 2))
-    slow = 0.05 * np.sin(2 * np.pi * 0.3 * t)
-    one, two = np.round(0.6 * beat + slow, 3), np.round(1.1 * beat - 0.5 * slow, 3)
-    rows = {"I": one, "II": two, "III": two - one, "aVR": -(one + two) / 2, "aVL": one - two / 2, "aVF": two - one / 2}
-    for i in range(6):
-        rows[f"V{i + 1}"] = np.round((0.3 + 0.25 * i) * beat * (-1 if i == 0 else 1) + 0.02 * i * slow, 3)
-    return np.array([rows[lead] for lead in leads])
-
-
-def wfdb_files(folder: Path, name="A0001", *, signal=None, leads=LEADS, rate=500.0, fmt="16", units="mV", gain=1000.0):
-    """{file name: bytes} of a WFDB recording, written by the wfdb package."""
-    import wfdb
-
-    folder.mkdir(parents=True, exist_ok=True)
-    signal = ecg(rate, 10, leads) if signal is None else signal
-    n = len(leads)
-    wfdb.wrsamp(
-        name,
-        fs=rate,
-        units=[units] * n,
-        sig_name=list(leads),
-        p_signal=signal.T,
-        fmt=[fmt] * n,
-        adc_gain=[gain] * n,
-        baseline=[0] * n,
-        write_dir=str(folder),
+def make_record(signal, leads, rate=500.0, units="mV", name="r"):
+    return Record(
+        signal=np.asarray(signal, np.float32),
+        leads=tuple(leads),
+        rate=float(rate),
+        units=units,
+        source="file",
+        record=name,
+        subject=name,
+        publisher="file",
+        publisher_id=name,
     )
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name.startswith(name)}
 
 
-def mat_bytes(version="5", **variables) -> bytes:
-    """A MATLAB file."""
-    from scipy.io import savemat
-
-    out = io.BytesIO()
-    savemat(out, variables, format=version, do_compression=version == "5")
-    return out.getvalue()
+@pytest.fixture(scope="session")
+def record_of():
+    """``record_of(signal, leads, rate=500, units="mV")``."""
+    return make_record
 
 
-def csv_bytes(signal, names=None, delimiter=",", decimal=".", time=None, preamble="") -> bytes:
-    """A table with a column a lead."""
-    columns = list(signal) if time is None else [time, *signal]
-    rows = np.array(columns).T
-    lines = [delimiter.join(f"{v:.10g}".replace(".", decimal) for v in row) for row in rows]
-    header = [delimiter.join(names)] if names else []
-    return (preamble + "\n".join([*header, *lines]) + "\n").encode()
-
-
-def json_bytes(signal, leads="", **rest) -> bytes:
-    """The documented form."""
-    return json.dumps({"leads": leads or ",".join(LEADS), "signal": np.round(signal, 6).tolist(), **rest}).encode()
-
-
-def edf_bytes(folder: Path, signal, names, rate=500, unit="uV", scale=1000.0, kind="edf") -> bytes:
-    """An EDF+ (or BDF+) file, written by pyEDFlib."""
-    import pyedflib
-
-    path = folder / f"made.{kind}"
-    types = {"edf": (pyedflib.FILETYPE_EDFPLUS, 32767), "bdf": (pyedflib.FILETYPE_BDFPLUS, 8388607)}
-    filetype, most = types[kind]
-    writer = pyedflib.EdfWriter(str(path), len(names), file_type=filetype)
-    writer.setSignalHeaders(
-        [
-            {
-                "label": name,
-                "dimension": unit,
-                "sample_frequency": rate,
-                "physical_min": -5 * scale,
-                "physical_max": 5 * scale,
-                "digital_min": -most - 1,
-                "digital_max": most,
-            }
-            for name in names
-        ]
+@pytest.fixture(scope="session")
+def checkpoints(run_tiny, tmp_path_factory):
+    """Checkpoints of tiny fold models by name."""
+    result = run_tiny(
+        tmp_path_factory.mktemp("rooms") / "runs", ("ecg_ramba", "hrv_logistic", "minirocket_linear", "class_prior")
     )
-    writer.writeSamples([np.ascontiguousarray(row * scale) for row in signal])
-    writer.close()
-    content = path.read_bytes()
-    path.unlink()
-    return content
+    names = ("ecg_ramba", "hrv_logistic", "minirocket_linear", "class_prior")
+    return {name: checkpoints_of(result.folder, name) for name in names}
 
 
-def dicom_bytes(signal, names, rate=500.0, unit="uV", per_unit=1000.0, sensitivity=1.25) -> bytes:
-    """A 12-lead ECG waveform object."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.sequence import Sequence
-    from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
-
-    def code(value, meaning):
-        item = Dataset()
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "UCUM", meaning
-        return Sequence([item])
-
-    channels = []
-    for name in names:
-        channel = Dataset()
-        channel.ChannelSourceSequence = code("5.6.3-9-1", name)
-        channel.ChannelSensitivity = str(sensitivity)
-        channel.ChannelSensitivityUnitsSequence = code(unit, "microvolt")
-        channel.ChannelSensitivityCorrectionFactor = "1"
-        channel.ChannelBaseline = "0"
-        channel.WaveformBitsStored = 16
-        channels.append(channel)
-    group = Dataset()
-    group.MultiplexGroupTimeOffset = "0"
-    group.WaveformOriginality = "ORIGINAL"
-    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = len(names), signal.shape[1]
-    group.SamplingFrequency = str(rate)
-    group.ChannelDefinitionSequence = Sequence(channels)
-    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
-    group.WaveformData = np.round(signal.T * per_unit / sensitivity).astype("<i2").tobytes()
-    whole = Dataset()
-    whole.SOPClassUID, whole.SOPInstanceUID, whole.Modality = TwelveLeadECGWaveformStorage, generate_uid(), "ECG"
-    whole.PatientName = "Nobody^Made Up"
-    whole.WaveformSequence = Sequence([group])
-    whole.file_meta = FileMetaDataset()
-    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID
-    whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID
-    out = io.BytesIO()
-    whole.save_as(out, enforce_file_format=True)
-    return out.getvalue()
+@pytest.fixture(scope="session")
+def models(checkpoints):
+    """Tiny ECG-RAMBA fold models."""
+    return load_models(checkpoints["ecg_ramba"])
 
 
-def zip_bytes(files: dict[str, bytes]) -> bytes:
-    """A zip archive."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return out.getvalue()
+@pytest.fixture(scope="session")
+def recording_file(cohort):
+    """The header of a synthetic recording of 10 s."""
+    return sorted((cohort / "synthetic-third").rglob("*.hea"))[0]
 
 
-class Makers:
-    """All of the above."""
+@pytest.fixture(scope="session")
+def recording(recording_file):
+    """A synthetic recording."""
+    return read_recording(recording_file)
 
-    ecg = staticmethod(ecg)
-    wfdb = staticmethod(wfdb_files)
-    mat = staticmethod(mat_bytes)
-    csv = staticmethod(csv_bytes)
-    json = staticmethod(json_bytes)
-    edf = staticmethod(edf_bytes)
-    dicom = staticmethod(dicom_bytes)
-    zip = staticmethod(zip_bytes)
+
+def gaussian_beats(times, seconds, rate, pr=0.16, qt=0.38, p=0.15):
+    """P, QRS and T as bells: P begins ``pr`` before QRS, T ends ``qt`` after its begin (at 2.5 standard deviations)."""
+    t = np.arange(round(seconds * rate)) / rate
+    out = np.zeros(len(t))
+    for at in times:
+        onset = at - 0.04
+        waves = ((onset - pr + 0.05, 0.02, p), (at, 0.012, 1.2), (at + 0.03, 0.012, -0.25))
+        for centre, width, height in (*waves, (onset + qt - 0.1, 0.04, 0.35)):
+            out += height * np.exp(-(((t - centre) / width) ** 2) / 2)
+    return out
+
+
+@pytest.fixture(scope="session")
+def twelve_leads(record_of):
+    """``twelve_leads(times, seconds, rate=500, **waves)``: twelve leads of one beat shape, with a little noise."""
+
+    def make(times, seconds=10.0, rate=500.0, noise=0.003, seed=0, **waves):
+        beat = gaussian_beats(times, seconds, rate, **waves)
+        rng = np.random.default_rng(seed)
+        gains = {"I": 0.7, "II": 1.0} | {f"V{i}": g for i, g in enumerate((-0.6, -0.3, 0.5, 1.1, 1.0, 0.8), 1)}
+        rows = {n: g * beat + noise * rng.normal(size=len(beat)) for n, g in gains.items()}
+        one, two = rows["I"], rows["II"]
+        rows |= {"III": two - one, "aVR": -(one + two) / 2, "aVL": one - two / 2, "aVF": two - one / 2}
+        return record_of([rows[n] for n in LEADS], LEADS, rate)
+
+    return make
+
+
+def with_leads(record, names):
+    rows = [record.leads.index(n) for n in names]
+    return dataclasses.replace(record, signal=record.signal[rows], leads=tuple(names))
 
 
 @pytest.fixture(scope="session")
 def make():
     """Makers of recordings in every format."""
     return Makers
-
-
-HEADERS = {"X-ECG-RAMBA": "1"}
-
-
-class Client:
-    """A client of a server under test, over any HTTP client with a base URL."""
-
-    def __init__(self, http):
-        self.http = http
-
-    def __getattr__(self, method):
-        def ask(path, **rest):
-            rest["headers"] = HEADERS | rest.get("headers", {})
-            return self.http.request(method.upper(), path, **rest)
-
-        return ask
-
-    def upload(self, *files, status=201):
-        """Files as (name, bytes), or a {name: bytes}; the whole answer."""
-        pairs = [pair for one in files for pair in (one.items() if isinstance(one, dict) else [one])]
-        answer = self.post("/api/uploads", files=[("files", pair) for pair in pairs])
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-    def settled(self, id, seconds=60):
-        """An item when nothing more happens to it."""
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            item = self.get(f"/api/recordings/{id}").json()
-            if item["status"] not in ("queued", "running"):
-                return item
-            time.sleep(0.05)
-        raise AssertionError(f"not done after {seconds} s: {item}")
-
-    def one(self, *files):
-        """Upload one recording and wait for it."""
-        (item,) = self.upload(*files)["items"]
-        return self.settled(item["id"])
-
-    def lead(self, id, lead, **query):
-        """Samples of a lead."""
-        answer = self.get(f"/api/recordings/{id}/samples", params={"lead": lead, **query})
-        assert answer.status_code == 200, answer.text
-        return np.frombuffer(answer.content, "<f4")
-
-
-@contextlib.contextmanager
-def opened(settings):
-    """A server on these settings, without a socket."""
-    from starlette.testclient import TestClient
-
-    from ecg_ramba.dashboard.server import create_app
-
-    app = create_app(settings)
-    with TestClient(app, base_url=f"http://127.0.0.1:{settings.port}", raise_server_exceptions=False) as http:
-        made = Client(http)
-        made.room = app.state.room
-        yield made
 
 
 @pytest.fixture(scope="session")
@@ -242,3 +115,12 @@ def client(tmp_path_factory):
 
     with opened(Settings(state=tmp_path_factory.mktemp("state"))) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def models_folder(checkpoints, tmp_path_factory):
+    """A folder of tiny fold models, as ``ecg-ramba train`` leaves it."""
+    folder = tmp_path_factory.mktemp("models")
+    for i, path in enumerate(checkpoints["ecg_ramba"], 1):
+        shutil.copyfile(path, folder / f"fold{i}_best.pt")
+    return folder

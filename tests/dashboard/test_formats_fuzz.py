@@ -15,8 +15,8 @@ from ecg_ramba.dashboard.limited import Limits, call
 from ecg_ramba.dashboard.uploads import Sent
 from ecg_ramba.data.leads import LEADS
 
-LIMITS = Limits(seconds=5, memory_mb=1024)
-FATAL = ("broke down", "more than 5 s")
+LIMITS = Limits(cpu_seconds=5, seconds=60, memory_mb=1024)
+FATAL = ("broke down", "and was stopped")
 NUMBERS = (b"0", b"-1", b"99999999999999999999", b"1e308", b"-1e-308", b"nan", b"inf", b"2147483648", b"65535", b"")
 BYTES = (
     b"\x00",

@@ -163,6 +163,12 @@ def hang():
         pass
 
 
+def sleep():
+    import time
+
+    time.sleep(1000)
+
+
 def crash():
     import os
 
@@ -181,6 +187,7 @@ def fail():
     ("name", "pattern"),
     [
         ("hang", "more than 1 s"),
+        ("sleep", "more than 2 s"),
         ("crash", "broke down"),
         ("swallow", "more than 300 MB"),
         ("fail", "cannot be read .KeyError: 'nobody"),
@@ -188,7 +195,11 @@ def fail():
 )
 def test_limits_hold(name, pattern, monkeypatch, request):
     with pytest.raises(FormatError, match=pattern):
-        call(f"{__name__}:{name}", {}, Limits(seconds=1 if name == "hang" else 30, memory_mb=300))
+        call(
+            f"{__name__}:{name}",
+            {},
+            Limits(cpu_seconds=1 if name == "hang" else 30, seconds=2 if name == "sleep" else 60, memory_mb=300),
+        )
 
 
 def test_an_edf_file_that_is_cut_short_is_not_filled_with_zeros(make, tmp_path):

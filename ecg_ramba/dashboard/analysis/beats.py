@@ -20,7 +20,8 @@ PIECE_SECONDS = 600.0
 """Seconds in which peaks are looked for at a time; longer recordings are filtered and searched in pieces."""
 
 _OVERLAP = 10.0
-_BEFORE, _AFTER = 0.25, 0.45
+BEFORE, AFTER = 0.25, 0.45
+"""Seconds of a beat around its R peak."""
 LIKENESS_BEATS = 60
 """Most beats that are compared with their mean."""
 
@@ -108,7 +109,7 @@ def _bridged(row: np.ndarray) -> np.ndarray:
 
 def aligned(signal: np.ndarray, peaks: np.ndarray, rate: float, most: int = LIKENESS_BEATS) -> np.ndarray:
     """Beats cut out around their R peaks, 0.25 s before to 0.45 s after: (beats, samples), evenly spread if many."""
-    before, after = round(_BEFORE * rate), round(_AFTER * rate)
+    before, after = round(BEFORE * rate), round(AFTER * rate)
     inside = peaks[(peaks >= before) & (peaks + after <= len(signal))]
     if len(inside) > most:
         inside = inside[np.linspace(0, len(inside) - 1, most).astype(int)]

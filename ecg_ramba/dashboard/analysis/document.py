@@ -109,7 +109,7 @@ def _plain(text: str) -> str:
 
 
 def _margins(axes, name: str, synthetic: bool) -> None:
-    _say(axes, _LEFT - 14, HEIGHT - 12, textwrap.shorten(_plain(name), 90, placeholder="…"), 11, weight="bold")
+    _say(axes, _LEFT - 14, HEIGHT - 12, name if len(name) <= 90 else f"{name[:89]}…", 11, weight="bold")
     if synthetic:
         _say(axes, _LEFT - 14, HEIGHT - 18, SYNTHETIC, 9, _RED, weight="bold")
     _say(axes, _LEFT - 14, 8, NOTICE, 9, weight="bold")
@@ -139,7 +139,8 @@ def _ecg_page(record: Record, name: str, measurements: Mapping, warnings: list[d
         for place, lead in enumerate(names):
             left = place * share * MM_S
             said = {"derived": " (from I, II)", "missing": ": not recorded", "dead": ": flat"}.get(status[lead], "")
-            _say(strip, left + 1, zero + ROW_MM / 2 - 4, lead + said, color=INK if not said else _RED)
+            color = {"measured": INK, "derived": _GREY}.get(status[lead], _RED)
+            _say(strip, left + 1, zero + ROW_MM / 2 - 4, lead + said, color=color)
             strip.vlines(left, zero - ROW_MM / 2 + 8, zero + ROW_MM / 2 - 8, color=INK, linewidth=0.3)
             if status[lead] != "missing":
                 trace(strip, whole, lead, place * share, share, left, zero)
@@ -178,10 +179,21 @@ def _lines(record, measurements, prediction, facts, warnings) -> list[tuple[str,
     else:
         said += _predicted_lines(prediction)
     said.append(("head", "Recording"))
-    said += [("text", f"{key}: {value}") for key, value in facts.items()]
+    said += [("text", line) for line in _fact_lines(facts)]
     said.append(("text", f"signal SHA-256 {record.signal_digest}"))
     said += [("head", "Limits"), *(("text", text) for text in LIMITS)]
     return said
+
+
+def _fact_lines(facts: Mapping, before: str = "") -> list[str]:
+    """``key: value``, of facts within facts ``key, key: value``; what is empty or None is left out."""
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            lines += _fact_lines(value, f"{before}{key}, ")
+        elif value or value == 0:
+            lines += [f"{before}{key}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"]
+    return lines
 
 
 def _measured_lines(measured: Mapping) -> list[tuple[str, str]]:
@@ -196,7 +208,7 @@ def _measured_lines(measured: Mapping) -> list[tuple[str, str]]:
         more = row["why"] or f"{row['beats']} beats, interquartile range {_number(row['spread'])} ms"
         said.append(("table", _cells((row["name"], _number(row["value"]), row["unit"], more))))
     lead = measured["delineation"]["lead"]
-    said.append(("text", f"Intervals: neurokit2, wavelet delineation, lead {lead or 'none'}."))
+    said.append(("text", f"Intervals: lead {lead or 'none'}; {measured['delineation']['method']}."))
     said.append(("head", "Heart-rate variability"))
     for row in measured["hrv"]:
         if row["value"] is not None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ecg_ramba.dashboard.analysis.groups import group_distribution
 from ecg_ramba.dashboard.analysis.pieces import WHOLE_SECONDS, Piece, piece_bounds, pieces
+from ecg_ramba.dashboard.analysis.poolings import POOLINGS
 from ecg_ramba.dashboard.analysis.streams import HOW, TITLES, removable, without
 from ecg_ramba.data.labels import TITLES as CLASS_TITLES
 from ecg_ramba.data.record import Record
@@ -34,17 +35,6 @@ THRESHOLD = 0.5
 
 STREAM_SEGMENTS = 90
 """Most segments (10 s) of a recording, evenly spread, on which streams are taken away: three more passes over each."""
-
-POOLINGS: dict[str, Pooling] = {
-    "power-mean-3": Pooling(),
-    "max": Pooling(rule="max"),
-    "mean": Pooling(rule="mean"),
-    "power-mean-2": Pooling(q=2.0),
-    "power-mean-5": Pooling(q=5.0),
-    "power-mean-8": Pooling(q=8.0),
-    "geometric": Pooling(rule="geometric"),
-}
-"""The pooling rules on offer, the protocol's first."""
 
 SYNTHETIC = "trained on synthetic recordings: says nothing of patients"
 RESEARCH = "a research tool, not a medical device"
@@ -170,8 +160,8 @@ def infer(models: Sequence[FoldModel], record: Record, report: Report = silent, 
 
     facts = facts or model_facts(models)
     parts = list(pieces(record, models[0].signal))
-    if not parts or not sum(p.windows for p in parts):
-        raise RecordError(record.record, "it has no window of 5 s that can be read")
+    if not parts:
+        raise RecordError(record.record, "no stretch of it can be read: samples that are no numbers, or flat leads")
     names = removable(models[0])
     step = -(-sum(p.windows for p in parts) // (3 * STREAM_SEGMENTS))
     steps, range_ = len(parts) * len(models), TrainingRange(models)

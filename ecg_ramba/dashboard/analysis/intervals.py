@@ -1,7 +1,11 @@
-"""PR, QRS, QT and QTc by neurokit2's wavelet delineation (DWT; Martínez et al. 2004, IEEE TBME 51:570).
+"""PR, QRS, QT and QTc by neurokit2's delineation of the lead with the clearest beats.
 
-One lead, the one with the clearest beats, filtered to 0.5-40 Hz; medians over beats. What a machine finds: against the
-marks of LUDB's cardiologists (lead II) its QT differs by 29 ms and its QRS by 24 ms on average. Limits of
+P, T and the begin of QRS are found by peak prominence (Emrich et al. 2024), the duration of QRS by the discrete wavelet
+transform (Martínez et al. 2004, IEEE TBME 51:570), without beats whose QRS would begin in the P wave or end in the T
+wave. Against the cardiologists' marks of LUDB (134 recordings, lead II, medians over beats) PR differs by 11 ms on
+average (r 0.86), QT by 17 ms (r 0.75), QRS by 19 ms (r 0.43); by wavelets alone 25, 43 and 24 ms. QRS is rough.
+
+One lead, filtered to 0.5-40 Hz; no cardiologist looked at the result. Limits of
 plausibility are set well outside the limits of normality (PR 120-200 ms, QRS up to 110 ms, QTc up to 450/460 ms:
 Surawicz et al. 2009, JACC 53:976; Rautaharju et al. 2009, JACC 53:982): a beat beyond them is a wave that was missed or
 invented, and is left out.
@@ -36,8 +40,11 @@ LEAST_LIKENESS = 0.6
 LEAST_P_LIKENESS = 0.6
 """The same of the stretch before QRS where P waves lie: below, no constant P wave is there (as in fibrillation)."""
 
-SECONDS = 300.0
+SECONDS = 120.0
 """Longest stretch that is delineated, from the recording's begin."""
+
+LEAST_SHARE = {"PR": 0.5, "QRS": 0.25, "QT": 0.5, "QTc": 0.5}
+"""Part of the beats that need both marks; fewer for QRS, whose wrong marks are known and left out."""
 
 NAMES = ("PR", "QRS", "QT", "QTc (Bazett)", "QTc (Fridericia)")
 
@@ -46,11 +53,16 @@ _FIELDS = {
     "p_onsets": "ECG_P_Onsets",
     "p_peaks": "ECG_P_Peaks",
     "p_offsets": "ECG_P_Offsets",
-    "qrs_onsets": "ECG_R_Onsets",
-    "qrs_offsets": "ECG_R_Offsets",
+    "qt_onsets": "ECG_R_Onsets",
     "t_peaks": "ECG_T_Peaks",
     "t_offsets": "ECG_T_Offsets",
 }
+"""By prominence; ``qt_onsets`` is where PR ends and QT begins."""
+
+_QRS = {"qrs_onsets": "ECG_R_Onsets", "qrs_offsets": "ECG_R_Offsets"}
+"""By the discrete wavelet transform."""
+
+METHOD = "neurokit2: P, T and the begin of QRS by prominence, QRS by the discrete wavelet transform"
 
 
 @dataclass(frozen=True)
@@ -79,12 +91,12 @@ class Delineation:
     def json(self) -> dict:
         """As the page draws it; P marks are left out where no constant P wave is there."""
         shown = {n: _times(v) if "PR" not in self.why or n[0] != "p" else [] for n, v in self.marks.items()}
-        return {"lead": self.lead, "seconds": self.seconds, "method": "neurokit2, discrete wavelet transform"} | shown
+        return {"lead": self.lead, "seconds": self.seconds, "method": METHOD} | shown
 
 
 def no_delineation(why: str) -> Delineation:
     """Nothing, and why."""
-    return Delineation(None, 0.0, {n: np.empty(0) for n in _FIELDS}, np.empty(0), {"": why})
+    return Delineation(None, 0.0, {n: np.empty(0) for n in (*_FIELDS, *_QRS)}, np.empty(0), {"": why})
 
 
 def delineated(record: Record, rhythm: Lead) -> Delineation:
@@ -110,11 +122,15 @@ def delineated(record: Record, rhythm: Lead) -> Delineation:
         )
     peaks = lead.peaks[lead.peaks < part]
     try:
-        marks = _marks(lead.signal[:part], peaks, rate)
+        marks = _marks(lead.signal[:part], peaks, rate, "prominence", _FIELDS)
     except (IndexError, ValueError, KeyError, ZeroDivisionError) as error:
         return no_delineation(f"the delineation found no waves ({type(error).__name__} in neurokit2)")
-    rr = np.concatenate([[np.nan], np.diff(peaks) / rate])
-    why = {}
+    rr, why = np.concatenate([[np.nan], np.diff(peaks) / rate]), {}
+    try:
+        marks |= _complexes(lead.signal[:part], peaks, rate)
+    except (IndexError, ValueError, KeyError, ZeroDivisionError) as error:
+        marks |= {n: np.full(len(peaks), np.nan) for n in _QRS}
+        why["QRS"] = f"its ends were not found ({type(error).__name__} in neurokit2)"
     p_like = p_likeness(lead.signal[:part], peaks, rate)
     if not p_like >= LEAST_P_LIKENESS:
         why["PR"] = (
@@ -142,10 +158,10 @@ def p_likeness(signal: np.ndarray, peaks: np.ndarray, rate: float) -> float:
 
 def interval_rows(found: Delineation) -> list[dict]:
     """The table of intervals: medians over beats, their number and spread (interquartile range), or why not."""
-    qt = _ms(found.marks["qrs_onsets"], found.marks["t_offsets"])
+    qt = _ms(found.marks["qt_onsets"], found.marks["t_offsets"])
     with np.errstate(invalid="ignore"):
         values = {
-            "PR": _ms(found.marks["p_onsets"], found.marks["qrs_onsets"]),
+            "PR": _ms(found.marks["p_onsets"], found.marks["qt_onsets"]),
             "QRS": _ms(found.marks["qrs_onsets"], found.marks["qrs_offsets"]),
             "QT": qt,
             "QTc (Bazett)": _kept(qt, PLAUSIBLE["QT"]) / np.sqrt(found.rr),
@@ -155,19 +171,20 @@ def interval_rows(found: Delineation) -> list[dict]:
 
 
 def _row(name: str, values: np.ndarray, found: Delineation) -> dict:
-    limits = PLAUSIBLE[name.split(" ")[0]]
+    kind = name.split(" ")[0]
+    limits = PLAUSIBLE[kind]
     good = values[(values >= limits[0]) & (values <= limits[1])]
     why = found.why.get("", "") or found.why.get(name, "")
     if not why and len(good) < BEATS:
         outside = int(np.isfinite(values).sum() - len(good))
         why = f"{len(good)} beats have both marks within {limits[0]:g} to {limits[1]:g} ms ({outside} outside); "
         why += f"{BEATS} are needed"
-    if not why and 2 * len(good) < len(values):
+    if not why and len(good) < LEAST_SHARE[kind] * len(values):
         why = f"only {len(good)} of {len(values)} beats have both marks within {limits[0]:g} to {limits[1]:g} ms"
     row = {"name": name, "unit": "ms", "beats": len(good)}
     if not why:
         low, middle, high = np.percentile(good, [25, 50, 75]).tolist()
-        most = MOST_SPREAD[name.split(" ")[0]]
+        most = MOST_SPREAD[kind]
         if high - low <= most:
             return row | {"value": round(middle, 1), "spread": round(high - low, 1), "why": ""}
         why = f"the marks differ too much from beat to beat (interquartile range {high - low:.0f} ms; limit {most:g})"
@@ -191,17 +208,31 @@ def _best_lead(record: Record, rhythm: Lead, part: int) -> tuple[Lead, float]:
     return best, score
 
 
-def _marks(signal: np.ndarray, peaks: np.ndarray, rate: float) -> dict[str, np.ndarray]:
+def _complexes(signal: np.ndarray, peaks: np.ndarray, rate: float) -> dict[str, np.ndarray]:
+    """Begin and end of QRS; NaN where they are not between the P and the T wave that the same method finds."""
+    others = {"p": "ECG_P_Offsets", "t": "ECG_T_Peaks"}
+    found = _marks(signal, peaks, rate, "dwt", _QRS | others)
+    onset, offset, at = found["qrs_onsets"], found["qrs_offsets"], peaks / rate
+    with np.errstate(invalid="ignore"):
+        wrong = (onset < found["p"]) | (onset >= at) | (offset <= at) | (offset >= found["t"])
+    return {n: np.where(wrong, np.nan, found[n]) for n in _QRS}
+
+
+def _marks(
+    signal: np.ndarray, peaks: np.ndarray, rate: float, method: str, fields: dict[str, str]
+) -> dict[str, np.ndarray]:
+    """Seconds of the marks of each beat; a :class:`ValueError` where neurokit2 does not give one a beat."""
     from neurokit2 import ecg_delineate
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of beats without room for their waves, which come out as NaN
-        _, waves = ecg_delineate(signal, peaks, sampling_rate=round(rate), method="dwt")
+        _, waves = ecg_delineate(signal, peaks, sampling_rate=round(rate), method=method)
     marks = {}
-    for name, key in _FIELDS.items():
+    for name, key in fields.items():
         values = np.array(waves[key], dtype=np.float64) / rate
-        marks[name] = np.full(len(peaks), np.nan)
-        marks[name][: len(values)] = values
+        if len(values) != len(peaks):
+            raise ValueError(f"{len(values)} {key} for {len(peaks)} beats")
+        marks[name] = values
     return marks
 
 

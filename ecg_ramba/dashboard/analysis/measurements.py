@@ -66,6 +66,8 @@ def measure(record: Record) -> dict:
 def rr_intervals(lead: Lead, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Intervals between neighbouring beats in ms, and whether a gap in the signal lies between the two."""
     rr = np.diff(lead.peaks) / rate * 1000
+    if not lead.gap.any():
+        return rr, np.zeros(len(rr), dtype=bool)
     lost = np.concatenate([[0], np.cumsum(lead.gap)])
     across = lost[lead.peaks[1:]] > lost[lead.peaks[:-1]]
     return rr, across

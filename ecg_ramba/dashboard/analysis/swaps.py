@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecg_ramba.dashboard.analysis.beats import aligned, band, rhythm_lead, twelve
+from ecg_ramba.dashboard.analysis.beats import BEFORE, aligned, band, rhythm_lead, twelve
 from ecg_ramba.data.leads import LEADS
 from ecg_ramba.data.record import Record
 from ecg_ramba.features.rhythm import r_peaks
@@ -31,10 +31,13 @@ def swap_warnings(record: Record) -> list[dict]:
     there = {n for n, s in zip(LEADS, status, strict=True) if s in ("measured", "derived")}
     filtered = {n: band(signal[LEADS.index(n)], record.rate) for n in there}
     peaks = r_peaks(filtered[name], record.rate)
-    waves = {n: _waves(row, peaks, record.rate) for n, row in filtered.items()}
-    if any(w is None for w in waves.values()):
+    beats = {n: aligned(row, peaks, record.rate) for n, row in filtered.items()}
+    if len(beats[name]) < 3:
         return []
-    text = _arms(waves) or _right_arm_leg(waves)
+    mean = {n: np.median(rows, axis=0) for n, rows in beats.items()}
+    centre = _centre(mean.values(), record.rate)
+    waves = {n: _waves(beat, centre, record.rate) for n, beat in mean.items()}
+    text = _right_arm_leg(waves) or _arms(waves)
     return [{"kind": "swap", "text": text, "severity": "warning"}] if text else []
 
 
@@ -59,17 +62,21 @@ def _upside_down(wave: tuple[float, float]) -> bool:
     return wave[0] < -LEAST_P and wave[1] < -LEAST_QRS
 
 
-def _waves(row: np.ndarray, peaks: np.ndarray, rate: float) -> tuple[float, float] | None:
-    """Net P wave and net QRS of the mean beat (maximum plus minimum, from the level before each), or None."""
-    beats = aligned(row, peaks, rate)
-    if len(beats) < 3:
-        return None
-    beat = np.median(beats, axis=0)
+def _centre(mean, rate: float) -> int:
+    """Sample of the mean beats at which the leads together are farthest from their level: in an inverted lead the peak
+    that was found is a small wave beside the complex."""
+    size = sum(np.abs(beat - np.median(beat)) for beat in mean)
+    first, last = round((BEFORE - 0.1) * rate), round((BEFORE + 0.1) * rate)
+    return first + int(size[first:last].argmax())
+
+
+def _waves(beat: np.ndarray, centre: int, rate: float) -> tuple[float, float]:
+    """Net P wave and net QRS of a mean beat: maximum plus minimum, from the level before each."""
 
     def part(begin: float, end: float) -> np.ndarray:
-        return beat[round((0.25 + begin) * rate) : round((0.25 + end) * rate)]
+        return beat[max(0, centre + round(begin * rate)) : centre + round(end * rate)]
 
-    p, qrs = part(-0.22, -0.06), part(-0.06, 0.08)
+    p, qrs = part(-0.25, -0.06), part(-0.06, 0.08)
     p = p - np.linspace(p[0], p[-1], len(p))
     level = np.median(part(-0.1, -0.05))
     return float(p.max() + p.min()), float(qrs.max() + qrs.min() - 2 * level)
