@@ -51,11 +51,12 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
     (saliency: Saliency | null) => viewing?.actions.store.set({ saliency }),
     [viewing],
   );
+  const onTime = useCallback((time: number) => viewing?.actions.centreOn(time), [viewing]);
   const warnings = merged(measured.data?.warnings, prediction?.warnings);
   return (
     <>
       <main className="record" aria-label={`Recording ${item.name}`}>
-        <Head {...props} />
+        <Head {...props} shown={viewing !== null} />
         {item.error && (
           <p role="alert" className="error card">
             {item.error}
@@ -96,7 +97,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
                 name: "measured",
                 title: "Measurements",
                 content: measured.data ? (
-                  <Measured found={measured.data} onTime={(time) => viewing?.actions.centreOn(time)} />
+                  <Measured found={measured.data} onTime={onTime} />
                 ) : (
                   <p className="empty" role="status">
                     {item.status === "done" && measured.error ? measured.error : "Nothing is measured yet."}
@@ -112,7 +113,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
   );
 }
 
-function Head({ item, wide, onWide, onGone, onBack }: HeadProps) {
+function Head({ item, shown, wide, onWide, onGone, onBack }: HeadProps & { shown: boolean }) {
   const [asking, setAsking] = useState(false);
   const [error, setError] = useState("");
   return (
@@ -131,9 +132,9 @@ function Head({ item, wide, onWide, onGone, onBack }: HeadProps) {
         <Progress item={item} />
       </div>
       <div className="documents">
-        <button type="button" className="widen" aria-pressed={wide} onClick={onWide} title="Hide the worklist and the findings">
+        {shown && <button type="button" className="widen" aria-pressed={wide} onClick={onWide} title="Hide the worklist and the findings">
           Wide
-        </button>
+        </button>}
         {item.status === "done" && (
           <>
             <a className="button" href={api.report(item.id)} download={`${item.name}.pdf`}>

@@ -60,5 +60,7 @@ describe("figures", () => {
   it("tell the time", () => {
     expect(clock(9.96)).toBe("10.0 s");
     expect(clock(3725)).toBe("1:02:05");
+    expect(clock(185.12, 3)).toBe("3:05.120");
+    expect(clock(59.9996, 3)).toBe("1:00.000");
   });
 });

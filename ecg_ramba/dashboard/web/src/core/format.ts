@@ -14,11 +14,11 @@ export function percent(value: number | null | undefined): string {
   return `${(value * 100).toFixed(1)} %`;
 }
 
-/** 12.4 s, 3:05, 1:02:09. */
+/** 12.4 s, 3:05, 1:02:09; of a minute or more in whole seconds unless milliseconds are asked for: 3:05.120. */
 export function clock(seconds: number, digits = 1): string {
-  if (seconds < 60) return `${seconds.toFixed(digits)} s`;
-  const whole = Math.floor(seconds);
-  const rest = String(whole % 60).padStart(2, "0");
+  if (Number(seconds.toFixed(digits)) < 60) return `${seconds.toFixed(digits)} s`;
+  const [whole, part] = digits >= 3 ? [Math.floor(Number(seconds.toFixed(digits))), seconds.toFixed(digits).slice(-digits - 1)] : [Math.floor(seconds), ""];
+  const rest = String(whole % 60).padStart(2, "0") + part;
   const minutes = Math.floor(whole / 60);
   if (minutes < 60) return `${minutes}:${rest}`;
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;

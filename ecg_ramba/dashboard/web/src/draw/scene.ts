@@ -46,18 +46,21 @@ export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut 
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawPaper(context, page, { width, height }, ratio, colours);
   if (state.saliency) drawSaliency(context, page, state.saliency, colours);
-  const whole = drawTraces(surface, page, tiles, statuses, `${state.filter}|${state.notch}`);
+  const whole = drawTraces(surface, page, tiles, statuses, `${state.filter}|${state.notch}`, state.tool === "calliper");
   if (state.showMarks && store.marks) drawMarks(context, page, store.marks, colours);
   drawPulse(context, page, colours);
   for (const cell of page.cells) {
     drawLabel(context, cell, statuses.get(cell.lead) ?? "missing", cell.lead === state.selected, colours);
   }
   drawCallipers(context, page, state.callipers, state.active, state.handle, colours);
-  if (state.loading === whole) queueMicrotask(() => store.set({ loading: !whole }));
+  const { start, window } = page;
+  if (state.loading === whole || state.shown.start !== start || state.shown.window !== window) {
+    queueMicrotask(() => store.set({ loading: !whole, shown: { start, window } }));
+  }
   return page;
 }
 
-function drawTraces(surface: Surface, page: LaidOut, tiles: Tiles, statuses: Map<string, LeadStatus>, filters: string): boolean {
+function drawTraces(surface: Surface, page: LaidOut, tiles: Tiles, statuses: Map<string, LeadStatus>, filters: string, measuring: boolean): boolean {
   const { context, colours, ratio, strips } = surface;
   const level = levelOf(tiles, page.scale, ratio);
   const { pxPerMm, speed, gain } = page.scale;
@@ -77,6 +80,8 @@ function drawTraces(surface: Surface, page: LaidOut, tiles: Tiles, statuses: Map
   }
   const { rate } = tiles.info;
   const leads = new Set(page.cells.map((cell) => cell.lead));
+  // callipers snap to single samples, whatever the paper shows
+  if (measuring) tiles.prefetch(leads, 1, page.start * rate, (page.start + page.window) * rate);
   tiles.prefetch(leads, level, page.start * rate, (page.start + page.window) * rate);
   tiles.pump();
   return whole;

@@ -1,11 +1,12 @@
 /** Each RR interval against the next. */
 
+import { memo } from "react";
 import type { Beat } from "../api/types";
 import { extent, ticks } from "./axes";
 
 const [SIDE, LEFT, BOTTOM] = [230, 40, 30];
 
-export function Poincare({ beats }: { beats: readonly Beat[] }) {
+export const Poincare = memo(function Poincare({ beats }: { beats: readonly Beat[] }) {
   const pairs: [number, number][] = [];
   for (let i = 1; i < beats.length; i++) {
     const [one, two] = [beats[i - 1]?.rr_ms, beats[i]?.rr_ms];
@@ -32,4 +33,4 @@ export function Poincare({ beats }: { beats: readonly Beat[] }) {
       <figcaption>Poincaré plot: each RR (across) and the next (up)</figcaption>
     </figure>
   );
-}
+});

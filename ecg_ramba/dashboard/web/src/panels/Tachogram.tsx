@@ -1,12 +1,14 @@
 /** RR intervals in time. */
 
+import { memo } from "react";
 import type { Beat } from "../api/types";
 import { clock } from "../core/format";
 import { extent, ticks } from "./axes";
 
 const [WIDE, TALL, LEFT, BOTTOM] = [380, 130, 38, 18];
 
-export function Tachogram({ beats, onTime }: { beats: readonly Beat[]; onTime(time: number): void }) {
+/** Drawn again only when the beats are others: a day has a hundred thousand. */
+export const Tachogram = memo(function Tachogram({ beats, onTime }: { beats: readonly Beat[]; onTime(time: number): void }) {
   const found = beats.filter((beat): beat is Beat & { rr_ms: number } => beat.rr_ms !== null);
   if (found.length < 2) return <p className="faint">A tachogram needs two RR intervals.</p>;
   const [low, high] = extent(found.map((beat) => beat.rr_ms), 100);
@@ -45,4 +47,4 @@ export function Tachogram({ beats, onTime }: { beats: readonly Beat[]; onTime(ti
       <figcaption>Tachogram: RR in ms over time{found.some((beat) => beat.abnormal_rr) ? "; larger dots: abnormal RR" : ""}</figcaption>
     </figure>
   );
-}
+});

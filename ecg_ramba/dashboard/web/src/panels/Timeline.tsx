@@ -19,6 +19,15 @@ export function Timeline(props: {
   const end = Math.max(seconds, windows.at(-1)?.stop ?? 0) || 1;
   const [wide, tall] = [400, 72];
   const y = (value: number) => 4 + (1 - value) * (tall - 8);
+  const edges = edgesOf(windows);
+  // all bars are one path: a day has seventeen thousand
+  const bar = (i: number): string => {
+    const value = windows[i]?.probability[cls];
+    if (value === null || value === undefined) return "";
+    const x = ((edges[i] as number) / end) * wide;
+    const right = ((edges[i + 1] as number) / end) * wide - (windows.length < 60 ? 1 : 0);
+    return `M${x.toFixed(2)} ${tall - 4}V${Math.min(tall - 5, y(value)).toFixed(1)}H${Math.max(x + 0.8, right).toFixed(2)}V${tall - 4}Z`;
+  };
   const go = (index: number) => props.onWindow(Math.max(0, Math.min(windows.length - 1, index)));
   const chosen = windows[window];
   return (
@@ -46,19 +55,14 @@ export function Timeline(props: {
         onClick={(event) => {
           const box = event.currentTarget.getBoundingClientRect();
           const time = ((event.clientX - box.left) / box.width) * end;
-          const at = windows.findIndex((one) => time >= one.start && time < one.stop);
-          if (at >= 0) go(at);
+          const at = edges.findIndex((edge) => edge > time);
+          if (at > 0) go(at - 1);
         }}
       >
         <svg viewBox={`0 0 ${wide} ${tall}`} preserveAspectRatio="none" aria-hidden="true">
           <rect className="track" x="0" y="0" width={wide} height={tall} />
-          {windows.map((one, i) => {
-            const value = one.probability[cls];
-            if (value === null || value === undefined) return null;
-            const x = (one.start / end) * wide;
-            const width = Math.max(0.8, ((one.stop - one.start) / end) * wide - (windows.length < 60 ? 1 : 0));
-            return <rect key={one.start} className={i === window ? "value on" : "value"} x={x} width={width} y={y(value)} height={Math.max(1, tall - 4 - y(value))} />;
-          })}
+          <path className="value" d={windows.map((_, i) => bar(i)).join("")} />
+          <path className="value on" d={bar(window)} />
           {row && row.probability !== null && <path className="pooled" d={`M0 ${y(row.probability)}H${wide}`} vectorEffect="non-scaling-stroke" />}
           {row && <path className="threshold" d={`M0 ${y(row.threshold)}H${wide}`} vectorEffect="non-scaling-stroke" />}
         </svg>
@@ -78,6 +82,13 @@ export function Timeline(props: {
       {table && <Table prediction={prediction} cls={cls} onWindow={props.onWindow} />}
     </section>
   );
+}
+
+/** Windows overlap: each has the time that is nearer to its middle than to any other's. */
+export function edgesOf(windows: readonly { start: number; stop: number }[]): number[] {
+  const middles = windows.map((one) => (one.start + one.stop) / 2);
+  const between = middles.slice(1).map((middle, i) => (middle + (middles[i] as number)) / 2);
+  return windows.length ? [(windows[0] as { start: number }).start, ...between, (windows.at(-1) as { stop: number }).stop] : [];
 }
 
 function Table({ prediction, cls, onWindow }: { prediction: Prediction; cls: string; onWindow(index: number): void }) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { firstFrom } from "../draw/marks";
 import { extent, ticks } from "./axes";
+import { edgesOf } from "./Timeline";
 import { merged } from "./Warnings";
 
 describe("axes", () => {
@@ -14,6 +15,14 @@ describe("axes", () => {
     expect(low).toBeLessThan(700);
     expect(high).toBeGreaterThan(900);
     expect(extent([800, 800], 100)).toEqual([750, 850]);
+  });
+});
+
+describe("the timeline", () => {
+  it("gives each of overlapping windows its own stretch, from begin to end", () => {
+    const windows = [0, 2.5, 5].map((start) => ({ start, stop: start + 5 }));
+    expect(edgesOf(windows)).toEqual([0, 3.75, 6.25, 10]);
+    expect(edgesOf([])).toEqual([]);
   });
 });
 

@@ -89,6 +89,19 @@ export class Tiles {
     return value ?? NaN;
   }
 
+  /** Whether every sample of a stretch is here; what is not is asked for. */
+  holds(lead: string, start: number, stop: number): boolean {
+    const tiles = tilesOf(start, stop, 1, this.info.samples);
+    if (!tiles || !this.present.has(lead)) return true;
+    let whole = true;
+    for (let tile = tiles[0]; tile <= tiles[1]; tile++) {
+      const here = this.get(lead, 1, tile) !== undefined || this.failed.has(this.key(lead, 1, tile));
+      whole &&= here;
+    }
+    if (!whole) this.pump();
+    return whole;
+  }
+
   pump(): void {
     for (const wanted of this.waiting.values()) {
       if (this.running.size >= AT_ONCE || this.closed) return;

@@ -7,7 +7,7 @@ export function Help({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="Help" onClose={onClose}>
       <p>
-        Drag recordings onto the worklist, or choose files there. On the paper: the wheel moves along the recording, with
+        Drop recordings anywhere on the page, or choose files in the worklist. On the paper: the wheel moves along the recording, with
         Ctrl it zooms; drag to pan; two fingers pinch; a double click enlarges a lead. With the callipers chosen, drag from
         one point to another; drag an end to move it.
       </p>

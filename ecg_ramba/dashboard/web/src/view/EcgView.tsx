@@ -22,14 +22,13 @@ export function useViewing(id: string, info: SignalInfo | null): Viewing | null 
     const narrow = window.innerWidth < 760;
     const store = new ViewStore(info, { layout: narrow ? "12x1" : "3x4" });
     const redraw = new Redraw();
-    const tiles = new Tiles(
-      id,
-      info,
-      { filter: "off", notch: "off" },
-      () => redraw.request(),
-      (error) => store.set({ error }),
-    );
-    return { actions: new Actions(store, tiles), redraw };
+    const arrived = () => {
+      actions.settle();
+      redraw.request();
+    };
+    const tiles = new Tiles(id, info, { filter: "off", notch: "off" }, arrived, (error) => store.set({ error }));
+    const actions = new Actions(store, tiles);
+    return { actions, redraw };
   }, [id, info]);
   useEffect(() => {
     viewing?.actions.tiles.open();

@@ -93,6 +93,8 @@ export function Toolbar({ actions }: { actions: Actions }) {
   );
 }
 
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** What one must know to read the paper, always on the screen. */
 export function StatusLine({ actions }: { actions: Actions }) {
   const { store } = actions;
@@ -103,11 +105,10 @@ export function StatusLine({ actions }: { actions: Actions }) {
   const focus = useView(store, (state) => state.focus);
   const loading = useView(store, (state) => state.loading);
   const where = useView(store, (state) => {
-    const page = store.laidOut;
-    const from = page?.start ?? state.start;
-    return `${clock(from)} to ${clock(Math.min(store.info.seconds, from + (page?.window ?? 0)))} of ${clock(store.info.seconds)}`;
+    const { start, window } = state.shown;
+    return `${clock(start)} to ${clock(Math.min(store.info.seconds, start + window))} of ${clock(store.info.seconds)}`;
   });
-  const saliency = useView(store, (state) => state.saliency?.title ?? "");
+  const saliency = useView(store, (state) => capital(state.saliency?.title ?? ""));
   const error = useView(store, (state) => state.error);
   const measured = calibration !== 1;
   return (

@@ -1,13 +1,16 @@
 /** What can be done to the view: the same for buttons, keys, wheel and fingers. */
 
 import { type Calliper, free, type Point, snapped, stepped, type Trace } from "../core/callipers";
-import { cellShowing, type Cell } from "../core/geometry";
+import { cellAt, cellShowing, type Cell, type Scale, sampleOfTime, timeOfX, xOfTime, yOfMv } from "../core/geometry";
 import { LEADS } from "../core/layout";
 import type { Tiles } from "../signal/tiles";
 import { GAINS, SPEEDS, type ViewStore, ZOOM } from "./store";
 
 /** Seconds a 5 mm square is. */
 const square = (speed: number) => 5 / speed;
+
+/** Pixels from a trace within which it is meant. */
+const REACH = 12;
 
 const clamp = (value: number, low: number, high: number) => Math.max(low, Math.min(high, value));
 
@@ -106,15 +109,68 @@ export class Actions {
 
   // --- callipers ---
 
-  pointAt(cell: Cell, x: number, y: number): Point {
-    const page = this.store.laidOut;
-    if (!page) return { time: cell.start, mv: 0 };
-    return this.store.get().snap
-      ? snapped(cell, page.scale, x, y, traceOf(this.tiles, cell.lead))
-      : free(cell, page.scale, x, y);
+  /** Ends that were put where the samples had not come in yet: they are put again when they have. */
+  private readonly unsettled = new Map<string, () => void>();
+
+  /** Put an end of a calliper, by a function of the samples around `time`; at once, and again if they come later. */
+  private put(id: number, end: "a" | "b", time: number, point: () => Point): void {
+    const { lead } = this.store.get().callipers.find((one) => one.id === id) ?? {};
+    const { rate, samples } = this.tiles.info;
+    this.change(id, { [end]: point() });
+    const around = Math.ceil(rate / 2);
+    const at = Math.max(0, Math.min(samples - 1, Math.round(time * rate)));
+    const key = `${id}${end}`;
+    if (lead && !this.tiles.holds(lead, at - around, at + around)) {
+      this.unsettled.set(key, () => this.put(id, end, time, point));
+    } else this.unsettled.delete(key);
   }
 
-  place(lead: string, a: Point, b: Point): number {
+  /** More samples are here. */
+  settle(): void {
+    const again = [...this.unsettled.values()];
+    this.unsettled.clear();
+    for (const put of again) put();
+  }
+
+  private pointAt(cell: Cell, scale: Scale, x: number, y: number): Point {
+    const { snap } = this.store.get();
+    return snap ? snapped(cell, scale, x, y, traceOf(this.tiles, cell.lead)) : free(cell, scale, x, y);
+  }
+
+  /** The cell that is meant at a place: whose trace is there, since a tall R wave reaches into its neighbours' rows. */
+  cellFor(x: number, y: number): Cell | null {
+    const page = this.store.laidOut;
+    if (!page) return null;
+    const band = cellAt(page.cells, x, y);
+    if (!this.store.get().snap) return band;
+    let [best, distance]: [Cell | null, number] = [band, REACH];
+    for (const cell of page.cells) {
+      if (x < cell.x || x >= cell.x + cell.width || !this.tiles.has(cell.lead)) continue;
+      const point = this.pointAt(cell, page.scale, x, y);
+      const known = !Number.isNaN(this.tiles.at(cell.lead, sampleOfTime(point.time, this.tiles.info.rate, this.tiles.info.samples)));
+      const off = Math.hypot(xOfTime(cell, page.scale, point.time) - x, yOfMv(cell, page.scale, point.mv) - y);
+      if (known && off < distance) [best, distance] = [cell, off];
+    }
+    return best;
+  }
+
+  /** Put an end under the pointer. */
+  putAt(id: number, end: "a" | "b", cell: Cell, x: number, y: number): void {
+    const scale = this.store.laidOut?.scale;
+    if (scale) this.put(id, end, timeOfX(cell, scale, x), () => this.pointAt(cell, scale, x, y));
+  }
+
+  /** New callipers with both ends at one place. */
+  placeAt(cell: Cell, x: number, y: number): number | null {
+    const scale = this.store.laidOut?.scale;
+    if (!scale) return null;
+    const point = free(cell, scale, x, y);
+    const id = this.place(cell.lead, point, point);
+    for (const end of ["a", "b"] as const) this.putAt(id, end, cell, x, y);
+    return id;
+  }
+
+  private place(lead: string, a: Point, b: Point): number {
     const calliper: Calliper = { id: this.store.newId(), lead, a, b, marching: false };
     this.store.set({ callipers: [...this.store.get().callipers, calliper], active: calliper.id, handle: "b" });
     return calliper.id;
@@ -134,9 +190,10 @@ export class Actions {
     if (!cell) return;
     const trace = traceOf(this.tiles, selected);
     const middle = { time: (cell.start + cell.stop) / 2, mv: 0 };
-    const a = stepped(middle, Math.round((-square(speed) / 2) * trace.rate), trace, snap);
-    const b = stepped(middle, Math.round((square(speed) / 2) * trace.rate), trace, snap);
-    this.place(selected, a, b);
+    const half = Math.round((square(speed) / 2) * trace.rate);
+    const id = this.place(selected, middle, middle);
+    this.put(id, "a", middle.time, () => stepped(middle, -half, trace, snap));
+    this.put(id, "b", middle.time, () => stepped(middle, half, trace, snap));
     this.store.set({ tool: "calliper" });
   }
 
@@ -144,9 +201,10 @@ export class Actions {
     const { callipers, active, handle, snap } = this.store.get();
     const calliper = callipers.find((one) => one.id === active);
     if (!calliper) return;
-    const moved = stepped(calliper[handle], samples, traceOf(this.tiles, calliper.lead), snap);
-    this.change(calliper.id, { [handle]: moved });
-    this.follow(moved.time);
+    const from = calliper[handle];
+    const trace = traceOf(this.tiles, calliper.lead);
+    this.put(calliper.id, handle, from.time, () => stepped(from, samples, trace, snap));
+    this.follow(from.time + samples / trace.rate);
   }
 
   /** Up and down by a tenth of a millimetre of paper; only free callipers leave the trace. */

@@ -74,7 +74,7 @@ export function listen(canvas: HTMLCanvasElement, actions: Actions): () => void 
       drag = { kind: "calliper", ...held };
       return;
     }
-    const cell = cellAt(page.cells, at.x, at.y);
+    const cell = store.get().tool === "calliper" ? actions.cellFor(at.x, at.y) : cellAt(page.cells, at.x, at.y);
     if (cell) store.set({ selected: cell.lead });
     const measuring = store.get().tool === "calliper" && cell && actions.tiles.has(cell.lead);
     drag = measuring ? { kind: "new", cell, from: at } : { kind: "pan", at };
@@ -100,12 +100,13 @@ export function listen(canvas: HTMLCanvasElement, actions: Actions): () => void 
       drag = now;
     } else if (drag.kind === "new") {
       if (Math.hypot(at.x - drag.from.x, at.y - drag.from.y) < 4) return;
-      const a = actions.pointAt(drag.cell, drag.from.x, drag.from.y);
-      const id = actions.place(drag.cell.lead, a, actions.pointAt(drag.cell, at.x, at.y));
+      const id = actions.placeAt(drag.cell, drag.from.x, drag.from.y);
+      if (id === null) return;
+      actions.putAt(id, "b", drag.cell, at.x, at.y);
       drag = { kind: "calliper", id, end: "b", cell: drag.cell };
     } else {
       const x = Math.max(drag.cell.x, Math.min(at.x, drag.cell.x + drag.cell.width));
-      actions.change(drag.id, { [drag.end]: actions.pointAt(drag.cell, x, at.y) });
+      actions.putAt(drag.id, drag.end, drag.cell, x, at.y);
     }
   };
 

@@ -25,6 +25,8 @@ export interface ViewState {
   saliency: Saliency | null;
   error: string;
   loading: boolean;
+  /** Seconds at the left edge and across, as drawn last. */
+  shown: { start: number; window: number };
 }
 
 export const SPEEDS = [12.5, 25, 50];
@@ -57,6 +59,7 @@ const FRESH: ViewState = {
   saliency: null,
   error: "",
   loading: false,
+  shown: { start: 0, window: 0 },
 };
 
 export class ViewStore {

@@ -1,6 +1,6 @@
-/** Where recordings come in: drop files anywhere on the worklist, or choose them. */
+/** Where recordings come in: drop files anywhere on the page, or choose them. */
 
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { api, sentenceOf } from "../api/client";
 import type { ServerState } from "../api/types";
 import { filesOf, parcelsOf } from "./upload";
@@ -36,20 +36,34 @@ export function DropZone({ state, worklist, onFirst }: { state: ServerState | nu
     worklist.refresh();
   };
 
+  // Anywhere on the page: a file that misses the box must not make the browser leave the page for it.
+  const latest = useRef(send);
+  latest.current = send;
+  useEffect(() => {
+    const stop = new AbortController();
+    const listen = (name: "dragover" | "dragleave" | "drop", act: (event: DragEvent) => void) =>
+      window.addEventListener(name, act, { signal: stop.signal });
+    listen("dragover", (event) => {
+      event.preventDefault();
+      setOver(true);
+    });
+    listen("dragleave", (event) => {
+      if (event.relatedTarget === null) setOver(false);
+    });
+    listen("drop", (event) => {
+      event.preventDefault();
+      setOver(false);
+      if (!event.dataTransfer) return;
+      filesOf(event.dataTransfer).then(
+        (files) => latest.current(files),
+        (error: unknown) => setProblems([sentenceOf(error)]),
+      );
+    });
+    return () => stop.abort();
+  }, []);
+
   return (
-    <div
-      className={over ? "drop over" : "drop"}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        filesOf(event.dataTransfer).then(send, (error: unknown) => setProblems([sentenceOf(error)]));
-      }}
-    >
+    <div className={over ? "drop over" : "drop"}>
       <input
         ref={input}
         type="file"

@@ -71,11 +71,13 @@ const PLACEHOLDER: Record<Question["field"], string> = { rate: "500", units: "mV
 
 function Ask({ question, value, onChange }: { question: Question; value: string; onChange(value: string): void }) {
   const id = `ask-${question.field}`;
+  // units are of a few; a rate or names of leads can be others than those offered
+  const closed = question.field === "units" && question.options.length > 0;
   return (
     <div className="ask">
-      <label htmlFor={id}>{question.text}</label>
+      {closed ? <p id={id}>{question.text}</p> : <label htmlFor={id}>{question.text}</label>}
       {question.options.length > 0 && (
-        <div className="options">
+        <div className="options" role="group" aria-label={question.text}>
           {question.options.map((option) => (
             <button type="button" key={option} aria-pressed={option === value} onClick={() => onChange(option)}>
               {option}
@@ -84,7 +86,7 @@ function Ask({ question, value, onChange }: { question: Question; value: string;
           ))}
         </div>
       )}
-      {question.field !== "units" || question.options.length === 0 ? (
+      {!closed && (
         <input
           id={id}
           value={value}
@@ -92,8 +94,6 @@ function Ask({ question, value, onChange }: { question: Question; value: string;
           placeholder={PLACEHOLDER[question.field]}
           onChange={(event) => onChange(event.target.value)}
         />
-      ) : (
-        <input id={id} value={value} readOnly />
       )}
     </div>
   );
