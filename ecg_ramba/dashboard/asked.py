@@ -25,6 +25,13 @@ def known_item(here: Here, id: Annotated[str, Path(pattern=r"^r_[0-9a-f]{16}$")]
     return item
 
 
+def unless_deleted(here: Room, item: dict) -> None:
+    """After something was written for a recording: if it was deleted meanwhile, that goes as well; 404."""
+    if here.store.get(item["id"]) is None:
+        here.clear(item["id"])
+        raise HTTPException(404, "the recording was deleted")
+
+
 async def answered(job: Future):
     """What a job gives, or 503 where it was given up because the server stops or takes other models."""
     try:

@@ -37,7 +37,8 @@ class Jobs:
     def go_on(self, id: str) -> None:
         """Go on with a recording that a stop has interrupted."""
         folder = self.room.folder(id)
-        if (folder / "signal.json").is_file():
+        if (folder / "signal.json").is_file() and self.store.get(id)["understood"] is not None:
+            forget_sent(folder)
             self.analyse(id)
         else:
             self.read(id)
@@ -103,7 +104,10 @@ class Jobs:
             together = (known["answers"] or {}) | dict(answers)
             arguments = {"folder": str(self.room.folder(id)), "answers": together, "hours": self.settings.hours}
             found = call("ecg_ramba.dashboard.read:answer", arguments, self.settings.reader)
-            return self._go_on_with(id, found, answers=together)
+            item = self._go_on_with(id, found, answers=together)
+            if not found["questions"]:
+                forget_sent(self.room.folder(id))
+            return item
 
     def _go_on_with(self, id: str, found: dict, **facts) -> dict | None:
         """What was read of a recording: ask, or put it into the queue."""
@@ -148,6 +152,9 @@ class Jobs:
 
 
 def forget_sent(folder: Path) -> None:
-    """Remove the files as they were sent, of which all that is used has been read."""
+    """Remove the files as they were sent, and what was kept of them for questions: all that is used has been read."""
     for path in folder.glob("sent*"):
         path.unlink(missing_ok=True)
+    if (folder / "signal.json").is_file():
+        for name in ("raw.f32", "raw.json"):
+            (folder / name).unlink(missing_ok=True)

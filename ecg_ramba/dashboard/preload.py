@@ -6,5 +6,5 @@ import scipy.io
 import scipy.signal  # noqa: F401
 import wfdb  # noqa: F401
 
-import ecg_ramba.dashboard.limited  # noqa: F401
+import ecg_ramba.dashboard.limited
 import ecg_ramba.dashboard.read  # noqa: F401

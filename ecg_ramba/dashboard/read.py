@@ -72,8 +72,6 @@ def _settle(reading: Reading, folder: Path, answers: Mapping, hours: float, stor
             _keep_raw(reading, folder)
     else:
         _write_leads(reading, understood, folder)
-        for left in ("raw.f32", "raw.json"):
-            (folder / left).unlink(missing_ok=True)
     return {
         "format": reading.format,
         "understood": understood.json(),

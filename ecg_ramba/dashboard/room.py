@@ -192,23 +192,27 @@ class Room:
         """Delete a recording, with everything that is known of it."""
         if not self.store.delete(id):
             return False
-        shutil.rmtree(self.folder(id), ignore_errors=True)
+        self.clear(id)
         self.events.send("deleted", {"id": id})
         return True
+
+    def clear(self, id: str) -> None:
+        """Remove a recording's folder."""
+        shutil.rmtree(self.folder(id), ignore_errors=True)
 
     def delete_everything(self) -> None:
         """Delete every recording."""
         ids = self.store.ids()
         self.store.delete_all()
         for id in ids:
-            shutil.rmtree(self.folder(id), ignore_errors=True)
+            self.clear(id)
             self.events.send("deleted", {"id": id})
 
     def changed(self, id: str, **facts) -> dict | None:
         """Change an item and tell the pages; of one that is gone, clear what a job has written since."""
         item = self.store.change(id, **facts)
         if item is None:
-            shutil.rmtree(self.folder(id), ignore_errors=True)
+            self.clear(id)
         else:
             self.events.send("item", item)
         return item

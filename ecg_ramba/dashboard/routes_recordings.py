@@ -54,9 +54,9 @@ async def upload(request: Request, here: Here):
     folder = await run_in_threadpool(here.new_folder)
     try:
         s = here.settings
-        await run_in_threadpool(
-            check_space, s.state, 4 * int(request.headers.get("content-length") or 0), "these files"
-        )
+        stated = request.headers.get("content-length", "")
+        size = min(int(stated) if stated.isdecimal() else 0, s.upload_mb * 2**20)
+        await run_in_threadpool(check_space, s.state, 4 * size, "these files")
         form = await receive(request, folder, most_mb=s.upload_mb, most_files=s.files)
         if not form.files:
             raise HTTPException(422, "no file came; send files in multipart fields called files")

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ecg_ramba import __version__
 from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
-from ecg_ramba.dashboard.asked import Asked, Here, answered
+from ecg_ramba.dashboard.asked import Asked, Here, answered, unless_deleted
 from ecg_ramba.dashboard.results import prediction_of, saliency_path
 from ecg_ramba.dashboard.room import NOTICE
 from ecg_ramba.dashboard.routes_signal import signal_facts
@@ -78,7 +78,9 @@ async def saliency(
     if path.is_file():
         return await run_in_threadpool(read_json, path)
     arguments = {"folder": str(folder), "name": item["name"], "asked": asked}
-    return await answered(here.models.submit("saliency", arguments, express=True))
+    found = await answered(here.models.submit("saliency", arguments, express=True))
+    await run_in_threadpool(unless_deleted, here, item)
+    return found
 
 
 @router.get("/report.pdf", response_class=Response)
@@ -89,6 +91,7 @@ async def report(item: Asked, here: Here, pooling: Literal[tuple(POOLINGS)] = DE
     await run_in_threadpool(write_json, folder / "facts.json", await run_in_threadpool(document_facts, here, item))
     arguments = {"folder": str(folder), "name": item["name"], "pooling": pooling}
     await answered(here.models.submit("document", arguments, express=True))
+    await run_in_threadpool(unless_deleted, here, item)
     content = await run_in_threadpool((folder / "report.pdf").read_bytes)
     return Response(content, media_type="application/pdf", headers=_attached(item, "pdf"))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query, Response
 
 from ecg_ramba.dashboard import filtering
-from ecg_ramba.dashboard.asked import Asked, Here
+from ecg_ramba.dashboard.asked import Asked, Here, unless_deleted
 from ecg_ramba.dashboard.levels import read_slice
 from ecg_ramba.data.leads import LEADS
 from ecg_ramba.files import read_json
@@ -58,6 +58,7 @@ def samples(
     path = folder / f"{lead}.lead"
     if (filter, notch) != ("off", "off"):
         path = filtering.filtered_lead(here, folder, facts, lead, filter, notch)
+        unless_deleted(here, item)
     content, begin, end = read_slice(path, facts["samples"], level, start, stop)
     headers = {"X-Start": str(begin), "X-Stop": str(end)}
     return Response(content, media_type="application/octet-stream", headers=headers)

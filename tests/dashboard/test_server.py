@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from ecg_ramba.dashboard import filtering
 from ecg_ramba.dashboard.settings import Settings
 from ecg_ramba.data.leads import LEADS
 
@@ -136,6 +137,7 @@ def test_a_question_is_answered(client, make):
     item = client.settled(item["id"])
     assert item["status"] == "done"
     samples_agree(client, item, make.ecg(leads=("I", "II")), ("I", "II"))
+    assert not list(client.room.folder(item["id"]).glob("raw*"))
     assert client.post(f"{place}/answers", json={"rate": 250}).status_code == 422  # nothing is asked any more
 
 
@@ -332,6 +334,37 @@ def test_a_restart_keeps_history_and_goes_on(open_server, make, tmp_path):
         assert not (tmp_path / "s" / "recordings" / "r_of_nobody").exists()
         assert second.delete("/api/recordings").status_code == 204
         assert not any((tmp_path / "s" / "recordings").iterdir())
+
+
+def test_what_is_computed_for_a_deleted_recording_goes_too(client, make, monkeypatch):
+    item = client.one(("late.json", make.json(make.ecg(), rate=500)))
+    folder, lead = client.room.folder(item["id"]), filtering.filtered_lead
+
+    def deleted_meanwhile(*arguments):
+        client.room.delete(item["id"])
+        folder.mkdir()
+        (folder / "II.lead").write_bytes(bytes(40_000))
+        return lead(*arguments)
+
+    monkeypatch.setattr(filtering, "filtered_lead", deleted_meanwhile)
+    query = {"lead": "II", "filter": "0.5-40"}
+    assert client.get(f"/api/recordings/{item['id']}/samples", params=query).status_code == 404
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("interrupted", [{"understood": None}, {}])
+def test_a_stop_at_any_moment_of_reading(open_server, make, tmp_path, interrupted):
+    settings = Settings(state=tmp_path / "s")
+    with open_server(settings) as first:
+        item = first.one(("a.json", make.json(make.ecg(), rate=500)))
+        folder = first.room.folder(item["id"])
+        (folder / "sent0").write_bytes(make.json(make.ecg(), rate=500))
+        first.room.store.change(item["id"], status="running", summary=None, **interrupted)
+    with open_server(settings) as second:
+        found = second.settled(item["id"])
+        assert (found["status"], found["understood"]) == ("done", item["understood"])
+        assert found["summary"] == item["summary"]
+        assert not (folder / "sent0").exists()
 
 
 def test_the_page(open_server, tmp_path):
