@@ -152,4 +152,3 @@ def _set_limits(limits: Limits) -> None:
     if hard == resource.RLIM_INFINITY or hard > limits.cpu_seconds + 1:
         # At the soft limit the signal says why; at the hard one there would be SIGKILL, which says nothing.
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
-    os.environ["OMP_NUM_THREADS"] = "1"

@@ -43,6 +43,9 @@ class Room:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.events = Events()
+        # Of the processes that are started here, unless somebody says otherwise: a thread for each core would make
+        # every one of these small computations wait for whatever else the machine does.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         check_writable(settings.state)
         os.chmod(settings.state, 0o700)
         self._held = open(settings.state / "lock", "ab")  # noqa: SIM115  held as long as the room is open
