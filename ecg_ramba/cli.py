@@ -11,6 +11,7 @@ from ecg_ramba import __version__
 from ecg_ramba.cli_data import add_data_commands
 from ecg_ramba.cli_model import add_model_commands
 from ecg_ramba.cli_runs import add_run_commands
+from ecg_ramba.cli_serve import add_serve_command
 from ecg_ramba.errors import UserError
 from ecg_ramba.harness.options import (
     Parser,
@@ -49,6 +50,7 @@ def parser() -> Parser:
     _train_command(commands)
     _evaluate_command(commands)
     _predict_command(commands)
+    add_serve_command(commands)
     report = commands.add_parser(
         "report", help="write the report of a finished run again", description=report_command.__doc__
     )
@@ -106,6 +108,12 @@ def _predict_command(commands) -> None:
         help="checkpoints, after the recordings (default: models/fold*_best*.pt)",
     )
     predict.add_argument("--json", action="store_true", help="print JSON, one object a recording")
+    predict.add_argument(
+        "--pdf",
+        type=Path,
+        metavar="OUT",
+        help="write the ECG to scale with measurements and probabilities: FILE.pdf, or a folder for many recordings",
+    )
     predict.set_defaults(run=predict_command)
 
 
@@ -196,11 +204,15 @@ def predict_command(options: argparse.Namespace) -> int:
     from ecg_ramba.harness.predict import predict_record, prediction_json, prediction_table, read_recording
     from ecg_ramba.harness.trained import load_models
 
+    documents = _documents(options.file, options.pdf)
     models = load_models(_checkpoints(options.ckpt))
     failed = 0
     for path in options.file:
         try:
-            found = predict_record(models, read_recording(path))
+            record = read_recording(path)
+            found = predict_record(models, record)
+            if path in documents:
+                _write_document(documents[path], record, path, models)
         except RecordError as error:
             print(f"error: {error}", file=sys.stderr)
             failed += 1
@@ -209,7 +221,39 @@ def predict_command(options: argparse.Namespace) -> int:
             print(prediction_json(found, path, models))
         else:
             Console().print(prediction_table(found, path, models))
+        if path in documents:
+            print(documents[path], file=sys.stderr if options.json else sys.stdout)
     return 2 if failed else 0
+
+
+def _documents(files: list[Path], out: Path | None) -> dict[Path, Path]:
+    """Where the PDF of each recording goes; nothing without ``--pdf``.
+
+    Raises
+    ------
+    UserError
+        If one file is named for many recordings, or two recordings would share one.
+    """
+    from ecg_ramba.files import check_writable
+
+    if out is None:
+        return {}
+    if out.suffix.lower() == ".pdf" and not out.is_dir():
+        if len(files) > 1:
+            raise UserError(f"--pdf {out} is one file for {len(files)} recordings; name a folder")
+        check_writable(out.parent)
+        return {files[0]: out}
+    check_writable(out)
+    made = {path: out / f"{path.stem}.pdf" for path in files}
+    if len(set(made.values())) < len(made):
+        raise UserError(f"--pdf {out}: two recordings have the same name and would share one PDF")
+    return made
+
+
+def _write_document(out: Path, record, path: Path, models) -> None:
+    from ecg_ramba.dashboard.analysis.document import report_pdf
+
+    report_pdf(out, record, path.stem, models, {"file": path.name, "repaired while reading": list(record.warnings)})
 
 
 def report_command(options: argparse.Namespace) -> int:

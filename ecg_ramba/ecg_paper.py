@@ -18,8 +18,9 @@ SECONDS = 10.0
 ROW_MM = 30.0
 """Distance between two rows."""
 
-_MM_S, _MM_MV = 25.0, 10.0
-_THIN, _THICK, _INK = "#f4c6c6", "#e29a9a", "#1a1a1a"
+MM_S, MM_MV = 25.0, 10.0
+INK = "#1a1a1a"
+_THIN, _THICK = "#f4c6c6", "#e29a9a"
 _MARGIN = 8.0
 
 
@@ -43,25 +44,25 @@ def drawing(record: Record, title: str = "", start: float = 0.0) -> Figure:
     """
     rows = [*GRID, ("II",)]
     figure, axes = _page(len(rows))
-    _paper(axes, SECONDS * _MM_S, len(rows) * ROW_MM)
+    paper(axes, SECONDS * MM_S, len(rows) * ROW_MM)
     units = "10 mm/mV" if record.units == "mV" else f"10 mm/{record.units}, standardised by somebody else"
-    axes.text(0, 2.5, title, fontsize=8, color=_INK)
-    axes.text(SECONDS * _MM_S, 2.5, f"25 mm/s, {units}", fontsize=8, color=_INK, ha="right")
+    axes.text(0, 2.5, title, fontsize=8, color=INK)
+    axes.text(SECONDS * MM_S, 2.5, f"25 mm/s, {units}", fontsize=8, color=INK, ha="right")
     for number, names in enumerate(rows):
         zero = -(number + 0.5) * ROW_MM
         share = SECONDS / len(names)
         for place, name in enumerate(names):
             begin = place * share
-            axes.text(begin * _MM_S + 1, zero + ROW_MM / 2 - 4, name, fontsize=8, color=_INK)
+            axes.text(begin * MM_S + 1, zero + ROW_MM / 2 - 4, name, fontsize=8, color=INK)
             if name in record.leads:
-                _trace(axes, record, name, start + begin, share, begin * _MM_S, zero)
+                trace(axes, record, name, start + begin, share, begin * MM_S, zero)
     return figure
 
 
 def empty_page(text: str) -> Figure:
     """A page of the same width that only says something."""
     figure, axes = _page(1)
-    axes.text(0, -ROW_MM / 2, text, fontsize=8, color=_INK)
+    axes.text(0, -ROW_MM / 2, text, fontsize=8, color=INK)
     return figure
 
 
@@ -69,7 +70,7 @@ def _page(rows: int):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    width, height = SECONDS * _MM_S + 2 * _MARGIN, rows * ROW_MM + 2 * _MARGIN
+    width, height = SECONDS * MM_S + 2 * _MARGIN, rows * ROW_MM + 2 * _MARGIN
     figure = Figure(figsize=(width / 25.4, height / 25.4), dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -79,22 +80,23 @@ def _page(rows: int):
     return figure, axes
 
 
-def _paper(axes, width: float, height: float) -> None:
+def paper(axes, width: float, height: float) -> None:
+    """The grid, 1 mm and 5 mm, from (0, 0) to the right and down; the axes are in millimetres."""
     for step, color, thickness in ((1.0, _THIN, 0.3), (5.0, _THICK, 0.6)):
         axes.vlines(np.arange(0, width + step / 2, step), -height, 0, color=color, linewidth=thickness)
         axes.hlines(-np.arange(0, height + step / 2, step), 0, width, color=color, linewidth=thickness)
 
 
-def _trace(axes, record: Record, name: str, begin: float, seconds: float, left: float, zero: float) -> None:
+def trace(axes, record: Record, name: str, begin: float, seconds: float, left: float, zero: float) -> None:
     """A lead's stretch, around its median; cut at the row's borders, with an arrow where it leaves them."""
     lead = record.signal[record.leads.index(name)]
     first, last = round(begin * record.rate), round((begin + seconds) * record.rate)
-    part = (lead[first:last] - np.median(lead)) * _MM_MV
+    part = (lead[first:last] - np.median(lead)) * MM_MV
     if not len(part):
         return
-    x = left + np.arange(len(part)) / record.rate * _MM_S
+    x = left + np.arange(len(part)) / record.rate * MM_S
     half = ROW_MM / 2
-    axes.plot(x, zero + np.clip(part, -half, half), color=_INK, linewidth=0.6)
+    axes.plot(x, zero + np.clip(part, -half, half), color=INK, linewidth=0.6)
     for outside, edge, marker in ((part > half, half, "^"), (part < -half, -half, "v")):
         if outside.any():
-            axes.plot([x[outside.argmax()]], [zero + edge], marker, color=_INK, markersize=3)
+            axes.plot([x[outside.argmax()]], [zero + edge], marker, color=INK, markersize=3)

@@ -43,6 +43,7 @@ def read_waveform(
     leads: tuple[str, ...] = LEADS,
     legacy_gains: Collection[float] = (),
     right_gain: float = 1000.0,
+    gaps: bool = False,
 ) -> Waveform:
     """Read a record's signal.
 
@@ -56,6 +57,8 @@ def read_waveform(
         Gains that early releases of the data set state wrongly; ``right_gain`` takes their place.
     right_gain : float
         ADC units per millivolt.
+    gaps : bool
+        Samples that are not valid stay, as NaN, where a recording with them is refused otherwise.
 
     Raises
     ------
@@ -75,7 +78,9 @@ def read_waveform(
         physical *= np.array(scale)[:, None]
     signal = physical.astype(np.float32, copy=False)
     low, high = signal.min(axis=1), signal.max(axis=1)
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):  # which a sample that is not finite makes so
+    if gaps:
+        signal[~np.isfinite(signal)] = np.nan
+    elif not (np.isfinite(low).all() and np.isfinite(high).all()):  # which a sample that is not finite makes so
         bad = ~np.isfinite(signal)
         counts = {name: int(n) for name, n in zip(names, bad.sum(axis=1), strict=True) if n}
         raise RecordError(header.path, f"samples that are not valid, of {signal.shape[1]} a lead: {counts}")
@@ -213,7 +218,7 @@ def _read_by_wfdb(header: Header, rows: list[int]) -> np.ndarray:
         raise RecordError(header.path, f"truncated: the header says {stated} samples, its files have {held} bytes")
     try:
         record = wfdb.rdrecord(str(header.path)[: -len(".hea")])
-    except (ValueError, IndexError, KeyError, TypeError, OSError, HeaderSyntaxError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, OSError, RuntimeError, HeaderSyntaxError) as error:
         raise RecordError(header.path, f"wfdb cannot read it: {error}") from error
     # The gains may have been put right since wfdb read the header: undo its, apply ours.
     used = np.array([record.adc_gain[row] for row in rows])

@@ -37,18 +37,44 @@ def probabilities(
         If what it says of a window depends on the other windows, on their order or on what it was shown before: so
         would a model that reads the statistics of a target, or the order of its files.
     """
+    source, of = model_source(model, data, table, rows, cache, device)
+    p = checked_probabilities(model, source, device)
+    return p if of is None else p[of]
+
+
+def model_source(
+    model: FoldModel, data: Prepared, table: WindowTable, rows: np.ndarray, cache: Path | None, device="cpu"
+) -> tuple[WindowSource, np.ndarray | None]:
+    """What a fold's model reads of these windows.
+
+    Returns
+    -------
+    source : WindowSource
+        The windows, or the segments that hold them where the model reads whole segments.
+    of : (n,) int array, or None
+        The source's row of each window; None: its own number.
+    """
+    of = None
     if model.shape.samples != table.samples:
-        whole = window_table(data, model.shape.samples)
-        segments, of_segment = np.unique(table.at[rows], return_inverse=True)
-        return probabilities(model, data, whole, whole.of_segments(segments), cache, device)[of_segment]
+        segments, of = np.unique(table.at[rows], return_inverse=True)
+        table = window_table(data, model.shape.samples)
+        rows = table.of_segments(segments)
     source = window_source(data, table, rows, model.streams, model.morphology, model.rhythm, cache, model.inputs)
     if "embedding" in model.streams:
         source = with_embedding(source, model.config, cache, device)
+    return source, of
+
+
+def checked_probabilities(model: FoldModel, source: WindowSource, device: str = "cpu") -> np.ndarray:
+    """Probabilities of all windows of a source, after the checks of :func:`probabilities`."""
+    table, rows = source.table, source.rows
     some = np.linspace(len(rows) - 1, 0, min(ALONE, len(rows))).astype(int)
     if model.attention:  # a segment's windows are read together
         some = np.flatnonzero(np.isin(table.at[rows], table.at[rows[some]]))[::-1]
-    alone = _predict(model, copy.deepcopy(model.fitted), dataclasses.replace(source, rows=source.rows[some]), device)
-    p = _predict(model, model.fitted, source, device)
+    alone = predict_source(
+        model, copy.deepcopy(model.fitted), dataclasses.replace(source, rows=source.rows[some]), device
+    )
+    p = predict_source(model, model.fitted, source, device)
     if p.shape != (len(rows), len(model.classes)):
         raise UserError(f"model {model.spec.name!r} returned shape {p.shape}, not {(len(rows), len(model.classes))}")
     known = p[:, model.trained]
@@ -65,7 +91,7 @@ def probabilities(
     return p
 
 
-def _predict(model: FoldModel, fitted: Any, source: WindowSource, device: str) -> np.ndarray:
+def predict_source(model: FoldModel, fitted: Any, source: WindowSource, device: str = "cpu") -> np.ndarray:
     """Probabilities (windows, classes) float32 as the fitted model gives them; NaN for classes without training."""
     if model.spec.kind == "network":
         from ecg_ramba.harness.train import predict_network
