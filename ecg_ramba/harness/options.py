@@ -5,6 +5,7 @@ Plain argparse: it starts at once and takes lists of names (``--target cpsc2021 
 
 import argparse
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -230,7 +231,19 @@ def read_overrides(named: str, profile: str, out: Path) -> dict:
 
 
 def run_command(function: Callable[[], int | None]) -> int:
-    """Run a command; a user's mistake is one line and exit status 2, an interruption says what was kept."""
+    """Run a command; a user's mistake is one line and exit status 2, an interruption says what was kept.
+
+    Under ``torchrun`` the process ends here.
+    """
+    code = _run(function)
+    if os.environ.get("TORCHELASTIC_RUN_ID"):
+        from ecg_ramba.harness.executors.torchrun import leave
+
+        leave(code)
+    return code
+
+
+def _run(function: Callable[[], int | None]) -> int:
     from ecg_ramba.errors import LeakageError
 
     try:

@@ -67,24 +67,37 @@ def join(device: str) -> TorchRun:
         raise UserError(f"the processes of torchrun do not find each other: {error}") from None
     if torch.distributed.get_rank() > 0:
         _serve()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)  # gloo's threads now and then abort a process that is taken down in order; nothing is left to do
-    atexit.register(_end)
+        _exit(0)
     return TorchRun()
+
+
+def leave(code: int) -> None:
+    """End the first process, and with it the others; comes back where this process joined no others.
+
+    Parameters
+    ----------
+    code : int
+        Its exit status.
+    """
+    import torch
+
+    if torch.distributed.is_initialized():
+        _tell("end", None)
+        atexit._run_exitfuncs()
+        _exit(code)
+
+
+def _exit(code: int) -> None:
+    """End at once: gloo's threads now and then abort a process that is taken down in order (exit status -6)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _tell(what: str, content: Any) -> None:
     import torch
 
     torch.distributed.broadcast_object_list([what, content])
-
-
-def _end() -> None:
-    import torch
-
-    _tell("end", None)
-    torch.distributed.destroy_process_group()
 
 
 def _serve() -> None:
