@@ -17,7 +17,7 @@ import pandas as pd
 
 from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.store import Prepared
-from ecg_ramba.files import building, explained, is_complete, read_json, sha256_file, write_json, write_text
+from ecg_ramba.files import building, explained, fetched, is_complete, read_json, sha256_file, write_json, write_text
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.executors.jobs import Executor, Outcome
 from ecg_ramba.harness.executors.local import InProcess
@@ -156,7 +156,7 @@ def _predict(shared: _Prepared, variant: str) -> None:
     study, data, table = shared.study, shared.data, shared.table
     model, rows, frames = study.models[variant], np.arange(len(table)), []
     for key in model.cells if len(table) else ():
-        fitted = _fitted(study.out / "cells" / key[:24] / "model.pt", model.backend)
+        fitted = _fitted(fetched(study.out / "cells" / key[:24]) / "model.pt", model.backend)
         frames.append(prediction_frame(fitted, data, table, rows, shared.scratch, study.space, model.device))
     with building(study.piece(shared.place, variant)) as temporary:
         write_json(temporary / "facts.json", {"refused": shared.refused, "windows": len(table)})
