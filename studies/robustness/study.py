@@ -125,6 +125,7 @@ def stress_job(study: Study, job: Job) -> dict[str, Outcome]:
     for every fitted transform, whichever variants share it.
     """
     failures = {}
+    (study.out / ROOM).mkdir(parents=True, exist_ok=True)  # a node of a cluster may have none yet
     signals = list(dict.fromkeys(study.models[v].signal for v in job.variants))
     for signal in signals:
         variants = [v for v in job.variants if study.models[v].signal == signal]
