@@ -308,9 +308,9 @@ def _send(folder: SharedPath, names: Sequence[str]) -> None:
 
 
 def _claim(folder: SharedPath, marker: bytes) -> bool:
-    """Claim a piece's place at the URL; False where a whole one stands there."""
+    """Claim the place of a piece with this marker at the URL; False where a whole one stands there."""
     store, at = _store(folder)
-    place, claim = f"{at}/{MARKER}", json.dumps({"claimed": uuid.uuid4().hex}).encode()
+    place, claim = f"{at}/{MARKER}", json.dumps({"claimed": hashlib.sha256(marker).hexdigest()}).encode()
     create = lambda: store.pipe_file(place, claim, mode="create")  # noqa: E731
     began = time.monotonic()
     while True:
@@ -323,7 +323,7 @@ def _claim(folder: SharedPath, marker: bytes) -> bool:
             there = _patiently(folder, lambda: store.cat_file(place))
         except FileNotFoundError:
             continue  # it has just been taken away
-        if there == claim:  # an answer that was lost: the first attempt was heard
+        if there == claim:  # this machine's, whose upload was stopped, or of the very same content
             return True
         files = _listed(there)
         if files is not None and _sizes_agree(folder, files):

@@ -134,6 +134,32 @@ def test_a_node_that_does_not_see_the_results(ray_executor, tmp_path, monkeypatc
         cluster._check_shared(tmp_path, [tmp_path / "elsewhere"])
 
 
+def where(shared, job):
+    from ecg_ramba.files import building
+
+    with building(shared / "cells" / f"{job}") as temporary:
+        (temporary / "x").write_text(f"made by {os.getpid()}")
+    return shared / "cells" / f"{job}"
+
+
+def test_nodes_that_share_a_url_alone(cluster, ray_executor, tmp_path, monkeypatch):
+    """A node learns the URL from the paths that it is given; what it made is fetched from there."""
+    from ecg_ramba.files import fetched
+    from ecg_ramba.harness.executors import cluster as of_ray
+    from ecg_ramba.shared import shared_folder
+
+    monkeypatch.setenv("ECG_RAMBA_CACHE", str(tmp_path / "driver"))  # the nodes, started before, have another cache
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    out = shared_folder(f"file://{tmp_path}/bucket/runs")
+    of_ray._check_shared(out, [])
+    (found,) = ray_executor.run(where, out, [7])
+    assert not found.reason
+    assert found.value == out / "cells" / "7"
+    assert not found.value.exists()
+    assert (fetched(found.value) / "x").read_text() != f"made by {os.getpid()}"
+    assert (tmp_path / "bucket" / "runs" / "cells" / "7" / "done.json").is_file()
+
+
 def test_a_suite_on_a_cluster_that_loses_a_node_equals_the_one_in_process(
     cluster, ray_executor, run_tiny, cohort, tmp_path
 ):
