@@ -95,6 +95,7 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.render import listing
+    from ecg_ramba.shared import publish_files
 
     variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
     config = suite_config(options)
@@ -114,6 +115,7 @@ def run(options, argv: list[str]) -> int:
         evaluation = evaluate(result.folder, settings, progress=report)
     with progress.stage("report", unit="parts") as report:
         files = write_report(evaluation, result.folder, report)
+    publish_files(result.folder)
     console = Console()
     print_summary(evaluation, console)
     console.print(listing(files), markup=False, highlight=False, soft_wrap=True)

@@ -158,7 +158,9 @@ def figure(table: pd.DataFrame, batch: int, dtype: str, out: Path) -> Path:
         axis.set_xticks(lengths, map(str, lengths))
         axis.minorticks_off()
     handles = {label: h for axis in axes.flat for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(2, len(parts) + 1), frameon=False)
+    drawn.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=max(2, len(parts) + 1), frameon=False
+    )
     rounds = timed["rounds"].min()
     drawn.suptitle(f"Mamba-2 against attention, batch {batch}, {dtype}; medians of {rounds} rounds or more")
     path = out / f"batch{batch}-{dtype}.png"

@@ -68,11 +68,13 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse an output folder that cannot be written, before anything is computed for it."""
+    """Refuse an output folder that cannot be written, here or at its URL, before anything is computed for it."""
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"ok")
+    if shared := _shared(folder):
+        shared.check_reachable(folder)
 
 
 def check_space(folder: Path, needed: float, what: str) -> None:
@@ -121,7 +123,8 @@ def read_json(path: Path):
 def building(folder: Path) -> Iterator[Path]:
     """Build a folder under a temporary name; on success add a marker with checksums and put it at ``folder``.
 
-    If the folder is complete by then (another process was faster), the new one is thrown away.
+    If the folder is complete by then (another process was faster), the new one is thrown away. A folder of results that
+    are kept at a URL is uploaded.
     """
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -130,12 +133,14 @@ def building(folder: Path) -> Iterator[Path]:
             yield temporary
             mark_complete(temporary)
             os.chmod(temporary, 0o755)
-            if is_complete(folder):
+            if whole(folder):
                 return
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+    if shared := _shared(folder):
+        shared.built(folder)
 
 
 def mark_complete(folder: Path, in_spans: Mapping[str, Sequence[Span]] | None = None) -> None:
@@ -164,6 +169,38 @@ def mark_complete(folder: Path, in_spans: Mapping[str, Sequence[Span]] | None = 
 
 
 def is_complete(folder: Path) -> bool:
+    """Whether a folder is whole (:func:`whole`): here or, of results that are kept at a URL, there; it is then fetched.
+
+    Raises
+    ------
+    UserError
+        If the service at the URL fails.
+    """
+    shared = _shared(folder)
+    return shared.complete(folder) if shared else whole(folder)
+
+
+def _shared(folder: Path):
+    """The module that keeps results at a URL, if a folder is of such results; it imports this one itself."""
+    from ecg_ramba import shared
+
+    return shared if isinstance(folder, shared.SharedPath) else None
+
+
+def fetched(folder: Path) -> Path:
+    """A finished folder, brought here from its URL if another machine made it.
+
+    Raises
+    ------
+    UserError
+        If it is neither here nor there.
+    """
+    if not folder.is_dir() and not is_complete(folder):
+        raise UserError(f"{folder} is not there; run the same command again, which makes it")
+    return folder
+
+
+def whole(folder: Path) -> bool:
     """Whether a folder's marker is there and every file it names has the size and the checksum that it says."""
     marker = folder / MARKER
     if not marker.is_file():

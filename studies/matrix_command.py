@@ -29,6 +29,7 @@ def run(options) -> None:
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.keys import digest
+    from ecg_ramba.shared import publish_files
     from studies.matrix import run_matrix, there, write_matrix
 
     variants = choose_variants(options.only)
@@ -42,7 +43,10 @@ def run(options) -> None:
     suites = run_matrix(config, variants, names, options.data, options.out, executor, progress, command)
     key = digest([s.result.key if s.result else s.reason for s in suites])
     files = write_matrix(suites, options.out / "studies" / f"matrix-{key[:12]}")
+    publish_files(files[0].parent)
     for suite in suites:
+        if suite.result:
+            publish_files(suite.result.folder)
         if suite.result and not options.no_tracking:
             log_suite(suite.result, suite.evaluation, suite.files, options.tracking, progress)
     print(files[0].read_text())

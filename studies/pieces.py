@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ecg_ramba.files import building, is_complete
+from ecg_ramba.files import building, fetched, is_complete
 from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.progress import Progress
 
@@ -26,7 +26,7 @@ def write_piece(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def read_piece(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of a finished piece."""
-    with np.load(folder / ARRAYS, allow_pickle=False) as found:
+    with np.load(fetched(folder) / ARRAYS, allow_pickle=False) as found:
         return dict(found)
 
 

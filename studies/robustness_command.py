@@ -39,7 +39,7 @@ def add_command(studies) -> None:
     )
     add_suite_options(made)
     add_tracking_options(made)
-    made.set_defaults(run=run)
+    made.set_defaults(run=run, reads_recordings=True)
 
 
 def run(options) -> int:

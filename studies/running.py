@@ -17,6 +17,7 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.tracking import check_tracking, log_suite
 from ecg_ramba.render import listing, write_document
+from ecg_ramba.shared import publish_files
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def finish(options, ran: Ran, files: Sequence[Path]) -> int:
     variant failed."""
     with ran.progress.stage("report", unit="parts") as report:
         reported = write_report(ran.evaluation, ran.result.folder, report)
+    publish_files(ran.result.folder)
+    publish_files(files[0].parent)
     print(files[0].read_text(encoding="utf-8"))
     print(listing(files))
     print(f"The report of the run behind it: {reported[0].parent}")

@@ -60,6 +60,7 @@ def run(options) -> None:
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking
     from ecg_ramba.render import listing, write_document
+    from ecg_ramba.shared import publish_files, share, shown
     from studies.search.results import write_best
     from studies.search.storage import check_storage
     from studies.search.study import Search, run_search, search_key
@@ -77,6 +78,7 @@ def run(options) -> None:
     config = dataclasses.replace(suite_config(options), targets=())
     data = load_named([config.source], options.data, cache_dir(options.out), config.signal, executor.here, progress)
     context, _ = make_context(config, data, options.out)
+    share(executor, [context.source.folder])
     key = search_key(context, options.cost or "")
     folder = options.out / "studies" / f"search-{key[:12]}"
     search = Search(models, options.trials, options.cost or "", options.storage, folder, key)
@@ -88,10 +90,12 @@ def run(options) -> None:
     opening = "Searched on synthetic recordings: says nothing of patients." if context.source.synthetic else ""
     title = f"{kind}search of {', '.join(models)}, {options.trials} trials a fold"
     files = write_document(title, opening, search_sections(context, search, found), folder, STEM)
+    publish_files(folder)
+    publish_files(place.parent)
     print(files[0].read_text(encoding="utf-8"))
     print(listing(files))
     if not options.no_tracking:
         log_search(context, search, found, [*files, place], options.tracking)
     data_options = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
-    out = "" if options.out == Path("runs") else f"--out {shlex.quote(str(options.out))} "
+    out = "" if options.out == Path("runs") else f"--out {shlex.quote(shown(options.out))} "
     print(f"use it: nox -s ablations -- {data_options}{out}--config {name}")

@@ -28,7 +28,7 @@ from ecg_ramba.data.labels import mapping_digest
 from ecg_ramba.data.record import Record
 from ecg_ramba.errors import UserError
 from ecg_ramba.features.rhythm import RHYTHM_NAMES, rhythm_features
-from ecg_ramba.files import explained, is_complete
+from ecg_ramba.files import explained, fetched, is_complete
 from ecg_ramba.keys import digest
 from ecg_ramba.locks import alone
 from ecg_ramba.signal import SEGMENT, SignalConfig, preprocess
@@ -63,9 +63,9 @@ class Prepared:
         return {**self.__dict__, "segments": None}
 
     def __setstate__(self, state: dict) -> None:
-        """Map the samples again."""
+        """Map the samples again; on another machine, fetched from the URL of the results."""
         self.__dict__.update(state)
-        self.__dict__["segments"] = _map_segments(self.folder, len(self.valid))
+        self.__dict__["segments"] = _map_segments(fetched(self.folder), len(self.valid))
 
     def subset(self, rows: np.ndarray) -> "Prepared":
         """The same store with only these rows of ``records``; the digest follows."""

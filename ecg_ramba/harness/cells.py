@@ -190,7 +190,7 @@ def run_cell(context: Context, cell: Cell, on_step: Callable[[int, int], None] |
             frame = prediction_frame(model, data, table, rows, context.cache, space, view.suite.device)
             with building(place) as temporary:
                 frame.to_parquet(temporary / "windows.parquet", index=False)
-        predictions[data.name] = str(place / "windows.parquet")
+        predictions[data.name] = place / "windows.parquet"
     return {"key": key, "reused": reused, "log": read_json(folder / "log.json"), "predictions": predictions}
 
 

@@ -25,13 +25,17 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import seed_for
 from ecg_ramba.nn.backends import resolve
+from ecg_ramba.shared import SharedPath
 from ecg_ramba.signal import SignalConfig
 
 
 def cache_dir(out: Path) -> Path:
-    """Where prepared data and features are kept: ``ECG_RAMBA_CACHE``, or a folder beside the results."""
+    """Where prepared data and features are kept: ``ECG_RAMBA_CACHE``, or a folder beside the results.
+
+    Of results at a URL always the latter, so that features reach the other machines.
+    """
     place = os.environ.get("ECG_RAMBA_CACHE")
-    return Path(place).absolute() if place else out / "cache"
+    return Path(place).absolute() if place and not isinstance(out, SharedPath) else out / "cache"
 
 
 def load_named(

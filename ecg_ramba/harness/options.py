@@ -29,6 +29,13 @@ def positive(text: str) -> int:
     return value
 
 
+def results_place(text: str) -> Path:
+    """Where results go: a folder, or this machine's folder for what is kept at a URL."""
+    from ecg_ramba.shared import is_url, shared_folder
+
+    return shared_folder(text) if is_url(text) else Path(text)
+
+
 def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True, source: bool = True) -> None:
     """Options that choose data, profile, folds, device and place."""
     data = parser.add_argument_group("data")
@@ -60,7 +67,13 @@ def add_suite_options(parser: argparse.ArgumentParser, targets: bool = True, sou
     run.add_argument(
         "--config", metavar="NAME", help="configurations that a search found (studies), by their name or file"
     )
-    run.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="results and cache (default: runs)")
+    run.add_argument(
+        "--out",
+        type=results_place,
+        default=Path("runs"),
+        metavar="DIR",
+        help="results and cache: a folder (default: runs), or a URL, s3://BUCKET/runs, for machines that share none",
+    )
     add_executor_options(parser)
 
 
@@ -206,10 +219,12 @@ def read_overrides(named: str, profile: str, out: Path) -> dict:
     """
     from ecg_ramba.errors import unknown_name
     from ecg_ramba.files import read_json
+    from ecg_ramba.shared import fetch_file
 
     path = Path(named)
     if not path.is_file() and path.name == named and not path.suffix:
         path = configurations(out) / f"{named}.json"
+        fetch_file(path)
         if not path.is_file():
             there = sorted(p.stem for p in configurations(out).glob("*.json"))
             raise unknown_name("configuration", named, there or ["none; nox -s studies -- search ecg_ramba makes one"])

@@ -12,7 +12,7 @@ import numpy as np
 from ecg_ramba import __version__
 from ecg_ramba.errors import LeakageError, UserError, first_line
 from ecg_ramba.evaluation.manifest import write_manifest
-from ecg_ramba.files import check_writable, explained, sha256_file
+from ecg_ramba.files import check_writable, explained, fetched, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key, run_cell
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.contexts import cache_dir, load_named, make_context, make_views
@@ -25,6 +25,7 @@ from ecg_ramba.harness.splits import describe
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import digest, plain
 from ecg_ramba.nn.backends import explain
+from ecg_ramba.shared import publish_files, share
 
 
 def suite_key(context: Context, variants: Sequence[Variant]) -> str:
@@ -156,6 +157,7 @@ def run_suite(
     for name, reason in failures.items():
         progress.say(f"failed: {name}: {reason}")
     write_truth(context, counts, folder)
+    share(executor, {d.folder for view in (context, *views.values()) for d in (view.source, *view.targets)})
     compute_features(context, cells, executor, progress)
     failures |= embed_all(context, cells, executor, progress)
     result = SuiteResult(folder, key, context, list(variants), failures=failures)
@@ -165,6 +167,7 @@ def run_suite(
     write_variants(result)
     write_suite(result, data, counts, command)
     write_manifest(folder)
+    publish_files(folder)
     if REFERENCE in result.failures:
         progress.say(f"the reference failed: {result.failures[REFERENCE]}")
     return result
@@ -177,16 +180,26 @@ def _run_cells(
     with progress.stage("train and predict", unit="cells") as report:
         for done, outcome in enumerate(executor.run(run_cell, context, cells, gpu=context.suite.device != "cpu"), 1):
             cell = cells[outcome.index]
-            if outcome.reason:
-                result.failures.setdefault(cell.variant, f"fold {cell.fold}, seed {cell.seed}: {outcome.reason}")
+            if reason := outcome.reason or _bring(context, outcome.value):
+                result.failures.setdefault(cell.variant, f"fold {cell.fold}, seed {cell.seed}: {reason}")
                 log = context.out / "failures" / f"{cell_key(context, cell)[:24]}.log"
                 with explained(log):
                     log.parent.mkdir(parents=True, exist_ok=True)
-                    log.write_text(outcome.traceback or outcome.reason)
-                progress.say(f"failed: {cell.variant} fold {cell.fold} seed {cell.seed}: {outcome.reason} (see {log})")
+                    log.write_text(outcome.traceback or reason)
+                progress.say(f"failed: {cell.variant} fold {cell.fold} seed {cell.seed}: {reason} (see {log})")
             else:
                 result.cells.setdefault(cell.variant, []).append(outcome.value | {"fold": cell.fold, "seed": cell.seed})
                 reused += outcome.value["reused"]
             report(done, len(cells))
     if reused:
         progress.say(f"{reused} of {len(cells)} cells were already done and were not run again")
+
+
+def _bring(context: Context, value: dict) -> str:
+    """Bring what another machine finished here, from the URL of the results; why that fails, else ""."""
+    try:
+        for folder in (context.out / "cells" / value["key"][:24], *(f.parent for f in value["predictions"].values())):
+            fetched(folder)
+    except UserError as error:
+        return str(error)
+    return ""

@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from ecg_ramba.data.store import Prepared
 from ecg_ramba.errors import UserError
-from ecg_ramba.files import sha256_file
+from ecg_ramba.files import fetched, sha256_file
 from ecg_ramba.harness.cells import Cell, Context, cell_key
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.embeddings import with_embedding
@@ -185,7 +185,7 @@ def head_job(context: Context, job: HeadJob) -> None:
     view = context.of(job.cell)
     data, table = view.targets[job.place], view.target_tables[job.place]
     folder = context.out / "cells" / cell_key(context, job.cell)[:24]
-    model = load_fold_model(folder / "model.pt", view.suite.backend)
+    model = load_fold_model(fetched(folder) / "model.pt", view.suite.backend)
     if model.shape.samples != table.samples:
         table = window_table(data, model.shape.samples)
     made = read_head(model, data, table, context.cache, view.suite.device)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_ramba.errors import UserError
-from ecg_ramba.files import building
+from ecg_ramba.files import building, fetched
 from ecg_ramba.harness.cells import Cell, Context, cell_key
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.embeddings import with_embedding
@@ -79,7 +79,7 @@ def activation_job(context: Context, wanted: Wanted) -> None:
     """Compute and keep activations (in a worker): a file (m, d) float32 for each stream there is."""
     view = context.of(wanted.cell)
     key = cell_key(context, wanted.cell)
-    model = load_fold_model(context.out / "cells" / key[:24] / "model.pt", view.suite.backend)
+    model = load_fold_model(fetched(context.out / "cells" / key[:24]) / "model.pt", view.suite.backend)
     network = untrained_network(model, view.suite, wanted.cell) if wanted.untrained else model.fitted
     data = (view.source, *view.targets)[wanted.place]
     found = segment_activations(model, network, data, wanted.at, wanted.limb, context.cache, view.suite.device)
@@ -90,7 +90,7 @@ def activation_job(context: Context, wanted: Wanted) -> None:
 
 def load_activations(folder: Path) -> dict[str, np.ndarray]:
     """Stream -> (m, d) float32, memory-mapped, in the order of the segments asked for."""
-    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(fetched(folder).glob("*.npy"))}
 
 
 def untrained_network(model: FoldModel, suite, cell: Cell) -> nn.Module:

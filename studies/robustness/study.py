@@ -17,7 +17,7 @@ import pandas as pd
 
 from ecg_ramba.data.labels import LabelSpace
 from ecg_ramba.data.store import Prepared
-from ecg_ramba.files import building, explained, is_complete, read_json, sha256_file, write_json, write_text
+from ecg_ramba.files import building, explained, fetched, is_complete, read_json, sha256_file, write_json, write_text
 from ecg_ramba.harness.checkpoint import FoldModel, load_fold_model
 from ecg_ramba.harness.executors.jobs import Executor, Outcome
 from ecg_ramba.harness.executors.local import InProcess
@@ -125,6 +125,7 @@ def stress_job(study: Study, job: Job) -> dict[str, Outcome]:
     for every fitted transform, whichever variants share it.
     """
     failures = {}
+    (study.out / ROOM).mkdir(parents=True, exist_ok=True)  # a node of a cluster may have none yet
     signals = list(dict.fromkeys(study.models[v].signal for v in job.variants))
     for signal in signals:
         variants = [v for v in job.variants if study.models[v].signal == signal]
@@ -156,7 +157,7 @@ def _predict(shared: _Prepared, variant: str) -> None:
     study, data, table = shared.study, shared.data, shared.table
     model, rows, frames = study.models[variant], np.arange(len(table)), []
     for key in model.cells if len(table) else ():
-        fitted = _fitted(study.out / "cells" / key[:24] / "model.pt", model.backend)
+        fitted = _fitted(fetched(study.out / "cells" / key[:24]) / "model.pt", model.backend)
         frames.append(prediction_frame(fitted, data, table, rows, shared.scratch, study.space, model.device))
     with building(study.piece(shared.place, variant)) as temporary:
         write_json(temporary / "facts.json", {"refused": shared.refused, "windows": len(table)})

@@ -361,6 +361,7 @@ def test_report_terminal_csv_and_mlflow_show_it(suite, weights_file):
     assert mlflow_metrics(made, "no_hrv")["synthetic-third/challenge/challenge_score"] == row["value"]
 
 
+@pytest.mark.slow
 def test_the_report_remembers_the_weights_and_refuses_others(suite, weights_file, tmp_path, capsys, monkeypatch):
     folder = suite.write()
     monkeypatch.chdir(tmp_path)

@@ -145,6 +145,7 @@ def test_tables_have_as_many_cells_as_headers(synthetic):
             rows = []
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_the_same_bytes_twice(synthetic):
     _, folder, files = synthetic

@@ -16,13 +16,19 @@ PLACES = ["in process", "processes", "ray"]
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """A Ray cluster of two local nodes of one core each; ``cluster.second`` may be killed."""
+def cluster(tmp_path_factory):
+    """A Ray cluster of two local nodes of one core each; ``cluster.second`` may be killed;
+    ``cluster.cache``: their users' cache."""
     pytest.importorskip("ray", reason="Ray is not installed")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.second = made.add_node(num_cpus=1)
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.delenv("ECG_RAMBA_CACHE", raising=False)
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made.second = made.add_node(num_cpus=1)
+    made.cache = cache
     yield made
     made.shutdown()
 
@@ -132,6 +138,28 @@ def test_a_node_that_does_not_see_the_results(ray_executor, tmp_path, monkeypatc
 
     with pytest.raises(UserError, match=r"node .* of the cluster does not see .*elsewhere; results and recordings"):
         cluster._check_shared(tmp_path, [tmp_path / "elsewhere"])
+
+
+def test_a_suite_on_nodes_that_share_a_url_alone(cluster, ray_executor, run_tiny, tmp_path, monkeypatch):
+    """Nodes learn the URL from the paths that they are given, fetch recordings there, and work in their own folder."""
+    from ecg_ramba.harness.executors import cluster as of_ray
+    from ecg_ramba.shared import NOTE, shared_folder
+
+    monkeypatch.setenv("ECG_RAMBA_CACHE", str(tmp_path / "driver"))  # the nodes, started before, have another one
+    out = shared_folder(f"file://{tmp_path}/bucket/runs")
+    of_ray._check_shared(out, [])
+    away = run_tiny(out, ("hrv_logistic",), executor=ray_executor)
+    assert not away.failures
+    here = run_tiny(tmp_path / "here", ("hrv_logistic",))
+    a, b = (pd.read_parquet(r.folder / "variants/hrv_logistic/windows.parquet") for r in (away, here))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+    (store,) = (tmp_path / "bucket/runs/cache/prepared").glob("synthetic-source-*")
+    assert (store / "done.json").is_file()
+    there = cluster.cache / "ecg-ramba" / "shared" / out.name  # the nodes' own folder for the URL
+    assert (there / "cache" / "prepared" / store.name / NOTE).exists()
+    for cell in away.cells["hrv_logistic"]:
+        assert (there / "cells" / cell["key"][:24] / "model.pt").is_file()
+        assert (out / "cells" / cell["key"][:24] / "model.pt").is_file()
 
 
 def test_a_suite_on_a_cluster_that_loses_a_node_equals_the_one_in_process(

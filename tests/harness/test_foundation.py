@@ -265,6 +265,7 @@ def test_nothing_is_computed_twice_and_a_new_target_adds_its_own_alone(run, plac
     assert len(files()) == 4
 
 
+@pytest.mark.slow
 def test_the_same_bits_whatever_the_workers_and_wherever_the_weights_lie(finished, run, tmp_path):
     result, path = finished
     shutil.copy(path.with_suffix(".ts"), tmp_path / "tiny.ts")

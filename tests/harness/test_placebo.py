@@ -144,6 +144,7 @@ def test_placebos_train_and_are_scored_with_placebos(finished):
         assert not np.array_equal(scores[name], scores["ecg_ramba"])
 
 
+@pytest.mark.slow
 def test_what_is_held_out_never_enters_a_placebo_of_the_training_part(
     finished, run_placebos, cohort, tmp_path, replace_by_noise
 ):

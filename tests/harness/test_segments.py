@@ -87,6 +87,7 @@ def test_as_many_steps_of_as_many_windows(segments):
     assert abs(3 * pooled.batch - plain.batch) <= 2
 
 
+@pytest.mark.slow
 def test_variants_that_read_whole_segments_or_weigh_windows_say_the_same_of_a_segments_windows(
     cohort, run_tiny, tmp_path
 ):

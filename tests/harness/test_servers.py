@@ -61,6 +61,7 @@ def finished(run_tiny, tmp_path_factory):
     return result, evaluation, write_report(evaluation, result.folder)
 
 
+@pytest.mark.slow
 def test_a_suite_and_a_search_on_one_postgresql(server, postgres, finished, tiny, cohort, tmp_path):
     url, database, _ = server
     with pytest.raises(UserError, match="another program's, or another version's, tables"):

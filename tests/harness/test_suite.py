@@ -177,6 +177,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_in_the_middle_then_the_same_command_again(run_tiny, cohort, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(KILLED)

@@ -108,6 +108,7 @@ def test_two_processes_equal_one_that_accumulates_over_the_halves(tmp_path):
     np.testing.assert_allclose(found["loss"], log.loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_killed_and_begun_again_they_end_with_the_same_bits(tmp_path):
     whole = two(tmp_path, dropout=0.3, name="whole")
     assert two(tmp_path, dropout=0.3, stop=30, name="cut", check=False) is None

@@ -138,6 +138,7 @@ def test_a_variant_may_not_change_what_is_split_or_scored(tiny):
         tiny.changed({"label_space": "other"})
 
 
+@pytest.mark.slow
 def test_noise_in_place_of_what_is_held_out_changes_nothing_fitted(
     result, run_tiny, cohort, tmp_path, replace_by_noise
 ):

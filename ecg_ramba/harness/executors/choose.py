@@ -8,10 +8,11 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.executors.torchrun import join, launched
+from ecg_ramba.shared import SharedPath
 
 
 def chosen_executor(options: argparse.Namespace) -> Executor:
-    """Workers of this machine, or a Ray cluster that every node of which sees ``--out``.
+    """Workers of this machine, or a Ray cluster every node of which sees ``--out``, a folder or a URL.
 
     A process that ``torchrun`` started, and that is not the first, does not come back from here: it takes part and
     ends.
@@ -33,6 +34,8 @@ def chosen_executor(options: argparse.Namespace) -> Executor:
 
     options.out = options.out.absolute()  # nodes work in folders of their own
     options.data = options.data and options.data.absolute()
-    cache = os.environ.get("ECG_RAMBA_CACHE")
-    others = [Path(p).absolute() for p in (options.data, cache) if p]
+    others = [options.data, os.environ.get("ECG_RAMBA_CACHE")]
+    if isinstance(options.out, SharedPath):  # every node has a cache of its own, and is given prepared recordings
+        others = [options.data] if getattr(options, "reads_recordings", False) else []
+    others = [Path(p).absolute() for p in others if p]
     return connect(options.address, options.workers, options.gpus, options.out, others)

@@ -1,7 +1,7 @@
 """Jobs on a Ray cluster: each is a Ray task of one core, and of a GPU or part of one where it computes on one.
 
-Results and cache are in a folder that every node sees under the same path. What a job writes it writes whole or not at
-all, so a node that dies in the middle costs the jobs that ran there, which Ray starts again elsewhere, and no more.
+Results and cache are in a folder that every node sees under the same path, or at a URL. What a job writes it writes
+whole or not at all, so a node that dies in the middle costs the jobs that ran there, which Ray starts again elsewhere.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import Any
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.files import check_writable
 from ecg_ramba.harness.executors.jobs import Outcome, attempt, default_workers, use_one_thread
+from ecg_ramba.shared import WRITTEN, SharedPath, seen, shown
 
 RETRIES = 3
 """How often Ray starts a job again whose worker or node died."""
@@ -43,6 +44,7 @@ class RayCluster:
     gpus: float
     cores: int
     most_gpus: float
+    apart = True
 
     @property
     def here(self) -> int:
@@ -112,7 +114,7 @@ def connect(
     gpus : float
         GPUs of a job that computes on one.
     results : Path
-        Absolute; every node must see it, and may write there.
+        Absolute; every node must see it, or its URL, and may write there.
     others : sequence of Path
         Absolute; what every node must see besides: recordings, a cache apart from the results.
 
@@ -177,8 +179,8 @@ def _check_shared(results: Path, others: Sequence[Path]) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     check_writable(results)
-    with tempfile.NamedTemporaryFile(dir=results, prefix=".seen-") as mark:
-        paths = {mark.name: results, **{str(folder): folder for folder in others}}
+    with _mark(results) as mark:
+        paths = {mark: shown(results), **{folder: str(folder) for folder in others}}
         asked = []
         for node in _nodes():
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -186,11 +188,31 @@ def _check_shared(results: Path, others: Sequence[Path]) -> None:
             asked.append((node["NodeManagerAddress"], task.remote(list(paths))))
         for name, found in asked:
             if unseen := ray.get(found):
+                path, why = unseen[0]
                 raise UserError(
-                    f"node {name} of the cluster does not see {paths[unseen[0]]}; results and recordings must lie in "
-                    "folders that all nodes share, under the same path"
+                    f"node {name} of the cluster does not see {paths[path]}{why}; results and recordings must lie in "
+                    "folders that all nodes share, under the same path, or the results at a URL"
                 )
 
 
-def _unseen(paths: Sequence[str]) -> list[str]:
-    return [path for path in paths if not os.path.exists(path)]
+@contextlib.contextmanager
+def _mark(results: Path) -> Iterator[Path]:
+    """A file in the results: new, or at their URL, where :func:`check_writable` has just left one."""
+    if isinstance(results, SharedPath):
+        yield results / WRITTEN
+        return
+    with tempfile.NamedTemporaryFile(dir=results, prefix=".seen-") as mark:
+        yield Path(mark.name)
+
+
+def _unseen(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """What this node does not see, each with what went wrong if that is known."""
+    found = []
+    for path in paths:
+        try:
+            there, why = seen(path), ""
+        except UserError as error:
+            there, why = False, f" ({error})"
+        if not there:
+            found.append((path, why))
+    return found

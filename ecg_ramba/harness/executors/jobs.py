@@ -38,6 +38,10 @@ class Executor(Protocol):
     def here(self) -> int:
         """How many processes of this machine may work beside each other, where data are prepared."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether jobs may run on other machines."""
+
     def run(
         self, function: Callable[[Any, Any], Any], shared: Any, jobs: Sequence[Any], threads: int = 1, gpu: bool = False
     ) -> Iterator[Outcome]:

@@ -28,6 +28,7 @@ class InProcess:
     """Every job in this process, one after the other; one that brings it down takes the run with it."""
 
     workers = cores = here = 1
+    apart = False
 
     def run(self, function, shared, jobs, threads: int = 1, gpu: bool = False) -> Iterator[Outcome]:
         """See :class:`ecg_ramba.harness.executors.jobs.Executor`."""
@@ -46,6 +47,7 @@ class Processes:
     """
 
     workers: int
+    apart = False
 
     @property
     def cores(self) -> int:

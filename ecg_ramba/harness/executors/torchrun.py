@@ -24,6 +24,11 @@ class TorchRun:
     workers = cores = 1
 
     @property
+    def apart(self) -> bool:
+        """Where ``torchrun`` joins several machines."""
+        return os.environ.get("LOCAL_WORLD_SIZE") != os.environ.get("WORLD_SIZE")
+
+    @property
     def here(self) -> int:
         """The cores of this machine."""
         return default_workers()
