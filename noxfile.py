@@ -53,7 +53,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests that take long: planted effects, 45,000 recordings, processes that are killed, 10,000 damaged files."""
+    """Run what takes hours: planted effects, 45,000 recordings, killed suites, 10,000 damaged files."""
     run(session, "pytest", "-m", "slow", *session.posargs)
 
 
