@@ -48,6 +48,7 @@ def test_the_two_one_sided_tests_reject_a_true_difference_of_the_margin_one_time
     assert 0.035 < np.mean([s == "equivalent" for s in said]) < 0.065
 
 
+@pytest.mark.slow
 def test_in_the_report_of_three_seeds_and_not_of_one(fake_suite):
     for seeds in (1, 3):
         skills = {"ecg_ramba": 3.0, "worse": 1.0, "same": 3.0}

@@ -162,6 +162,7 @@ def test_a_suite_on_nodes_that_share_a_url_alone(cluster, ray_executor, run_tiny
         assert (out / "cells" / cell["key"][:24] / "model.pt").is_file()
 
 
+@pytest.mark.slow
 def test_a_suite_on_a_cluster_that_loses_a_node_equals_the_one_in_process(
     cluster, ray_executor, run_tiny, cohort, tmp_path
 ):

@@ -26,6 +26,7 @@ def checkpoint(finished, name):
     return finished.context.out / "cells" / finished.cells[name][0]["key"][:24] / "model.pt"
 
 
+@pytest.mark.slow
 def test_on_recordings_the_file_says_what_the_network_says(finished, tmp_path, capsys):
     path = checkpoint(finished, "ecg_ramba")
     assert main(["model", "export", "--ckpt", str(path), "--out", str(tmp_path / "model.onnx")]) == 0

@@ -196,6 +196,7 @@ def test_a_clock_that_jumps_breaks_nothing(run_tiny, here, tmp_path, monkeypatch
     assert all(c["reused"] for cells in again.cells.values() for c in cells)
 
 
+@pytest.mark.slow
 def test_mlflow_keeps_its_artifacts_in_the_bucket(s3, tmp_path):
     import mlflow
 

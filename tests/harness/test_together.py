@@ -127,6 +127,7 @@ def test_a_batch_is_shared_out_whole():
         Group(0, 3).share(rows[:2], limb[:2])
 
 
+@pytest.mark.slow
 def test_the_suite_by_torchrun(cohort, tmp_path):
     """The command line under torchrun: a network by two processes, everything else by the first."""
     out = tmp_path / "runs"

@@ -19,6 +19,7 @@ from ecg_ramba.harness.probabilities import merged
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 
+pytestmark = pytest.mark.slow
 KEYS = ["dataset", "record", "segment", "start", "fold", "seed"]
 NAMES = ("zero_filled", "segment_z_score", "millivolt", "paper27", "slots_36", "released")
 
@@ -138,7 +139,6 @@ def test_a_variant_may_not_change_what_is_split_or_scored(tiny):
         tiny.changed({"label_space": "other"})
 
 
-@pytest.mark.slow
 def test_noise_in_place_of_what_is_held_out_changes_nothing_fitted(
     result, run_tiny, cohort, tmp_path, replace_by_noise
 ):

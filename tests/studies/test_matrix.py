@@ -13,6 +13,7 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.variants import all_variants
 from studies.matrix import matrix_table, run_matrix, there, write_matrix
 
+pytestmark = pytest.mark.slow
 SITES = ("synthetic-source", "synthetic-third", "synthetic-rhythm")
 
 
