@@ -9,6 +9,7 @@ import numpy as np
 from ecg_ramba.evaluation.calibration import CLIP, brier_terms, equal_mass, equal_width, log_loss, reliability
 from ecg_ramba.evaluation.calibration_draws import class_draws
 from ecg_ramba.evaluation.config import EvaluationConfig
+from ecg_ramba.evaluation.intervals import spread, widened
 from ecg_ramba.evaluation.logistic import Line, calibration_line, line_draws
 from ecg_ramba.evaluation.measure import TaskContext
 from ecg_ramba.evaluation.thresholds import cells, rates
@@ -69,7 +70,21 @@ def measure_sets(
             drawn[name].append(figures)
     # A mean over seeds is NaN where one of them has no number: seeds must not choose their own figure.
     values = {n: {key: float(np.mean([p[key] for p in of])) for key in of[0]} for n, of in points.items()}
-    return {n: Figures(values[n], _over_seeds(drawn[n], context.draws.seeds), reasons[n]) for n in sets}
+    factor, out = context.spread(context.task.scores[k].name), {}
+    for name in sets:
+        shared = _over_seeds(drawn[name], context.draws.seeds)
+        out[name] = Figures(values[name], _spread(shared, values[name], factor), reasons[name])
+    return out
+
+
+def _spread(drawn: dict[str, np.ndarray], value: Mapping[str, float], factor: float) -> dict[str, np.ndarray]:
+    """Draws spread for few subjects; those of a calibration error as they are, since its interval is another one."""
+    out = {}
+    for name, draws in drawn.items():
+        if name not in ("ece", "ece_by_chance"):
+            draws = (spread if name in LINE else widened)(draws, value[name], factor)
+        out[name] = draws
+    return out
 
 
 def _points(positive: np.ndarray, score: np.ndarray, line: Line, config: EvaluationConfig) -> dict[str, float]:

@@ -50,8 +50,8 @@ def _how(evaluation: Evaluation) -> str:
         f"ECE, MCE: mean and largest |share of positives - mean score| over {c.bins} bins of equal width. An ECE is "
         "above 0 even of calibrated scores; 'by chance' is what they would show here on average. Its interval takes "
         "that bias out (basic bootstrap, from 0 where chance could explain the ECE), so it may lie below the ECE "
-        f"itself. All other intervals are percentiles, those of slopes and intercepts of {min(DRAWS, c.draws):,} "
-        "draws.",
+        "itself. All other intervals are percentiles of the draws, spread where there are few subjects; those of "
+        f"slopes and intercepts of {min(DRAWS, c.draws):,} draws.",
         "Brier = reliability - resolution + uncertainty + two terms within bins (CSV), an exact sum; uncertainty is "
         "what always saying the prevalence would score. Less is better, but more resolution.",
         "Slope and intercept: logistic regression of the label on the logit of the score. Slope below 1: scores too "

@@ -138,9 +138,14 @@ def widening(subjects: int, level: float) -> float:
     return float(np.sqrt(subjects / (subjects - 1)) * stdtrit(subjects - 1, upper) / ndtri(upper))
 
 
+def spread(draws: np.ndarray, point: float, factor: float) -> np.ndarray:
+    """Draws spread about their point by a factor (:func:`widening`)."""
+    return point + factor * (draws - point)
+
+
 def widened(draws: np.ndarray, point: float, factor: float) -> np.ndarray:
     """Draws of a metric between 0 and 1, spread about their point by a factor, and kept between 0 and 1."""
-    return np.clip(point + factor * (draws - point), 0, 1)
+    return np.clip(spread(draws, point, factor), 0, 1)
 
 
 def interval(draws: np.ndarray | None, level: float) -> tuple[float, float]:

@@ -72,7 +72,8 @@ def _variant_rows(evaluation, variant, context: TaskContext, draws: Draws, group
     closing = {"draws": draws.counts.shape[1], "seeds": seeds, "how_sure": how_sure(seeds)}
     # The complement of one sex is the other: each part is ranked once.
     parts = {_key(p): p for g in groups for side in (g.inside, g.outside) for p in side.values()}
-    found = each(lambda p: rank_part(p, context, scores[:, :, p.k], draws), parts.values())
+    level = evaluation.config.level
+    found = each(lambda p: rank_part(p, context, scores[:, :, p.k], draws, level), parts.values())
     ranked = dict(zip(parts, found, strict=True))
     rows = []
     for group in groups:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import NO_SUPPORT, EvaluationConfig
-from ecg_ramba.evaluation.intervals import Draws, withheld
+from ecg_ramba.evaluation.intervals import Draws, widened, widening, withheld
 from ecg_ramba.evaluation.measure import TaskContext, short_draws
 from ecg_ramba.evaluation.metrics import Ranking
 from ecg_ramba.evaluation.scores import nan_mean
@@ -128,7 +128,7 @@ class Ranked:
     draws: np.ndarray | None
 
 
-def rank_part(part: Part, context: TaskContext, scores: np.ndarray, draws: Draws) -> Ranked:
+def rank_part(part: Part, context: TaskContext, scores: np.ndarray, draws: Draws, level: float) -> Ranked:
     """Headline estimate within a part: at the source the mean over folds; several seeds: their mean.
 
     Parameters
@@ -139,6 +139,8 @@ def rank_part(part: Part, context: TaskContext, scores: np.ndarray, draws: Draws
         Of the part's class.
     draws : Draws
         Shared by all parts and models, so a subject that is on both sides of a comparison is drawn for both.
+    level : float
+        Of the intervals that the draws are for; where there are few subjects they are spread for it.
     """
     units, points, drawn = context.units, [], []
     for score in scores:
@@ -152,4 +154,6 @@ def rank_part(part: Part, context: TaskContext, scores: np.ndarray, draws: Draws
     value = nan_mean(np.array(points)) if points else np.full(2, np.nan)
     if not drawn:
         return Ranked(value, None)
-    return Ranked(value, sum(share * d for share, d in zip(draws.seeds, drawn, strict=True)))
+    shared = sum(share * d for share, d in zip(draws.seeds, drawn, strict=True))
+    factor = widening(min(part.counts["positive_subjects"], part.counts["negative_subjects"]), level)
+    return Ranked(value, widened(shared, value[:, None], factor))

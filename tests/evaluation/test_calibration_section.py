@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 from sklearn.metrics import brier_score_loss, precision_score
 
 from ecg_ramba.document import Figure, Table, Text, walk
@@ -62,6 +63,31 @@ def test_figures_are_means_over_seeds_of_what_scikit_learn_gives(done, task):
         assert row[f"{name}_lo"] < row[name] < row[f"{name}_hi"]
     assert row["reason"] == row["slope_reason"] == ""
     assert row["estimate"] == ("pooled out-of-fold" if task == "source" else "ensemble of fold models")
+
+
+def test_intervals_are_the_tasks_draws_spread_for_few_subjects(tmp_path, fake_suite_class):
+    evaluation = evaluate(fake_suite_class(tmp_path / "suite", n=60, poolings=False).write(), QUICK)
+    frames = calibration_frames(evaluation, ScoreReader.of(evaluation))
+    y, (score,) = score_of(evaluation, "no_hrv", THIRD, "PAC")
+    units, draws = evaluation.contexts[THIRD].units, evaluation.contexts[THIRD].draws.counts
+    n = min(len(np.unique(units.subject[y])), len(np.unique(units.subject[~y])))
+    factor = math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1) / norm.ppf(0.975)
+    assert factor > 1.03
+    weights = draws[units.subject].astype(float).T
+
+    def by_hand(metric):
+        point, drawn = metric(np.ones(len(y))), np.array([metric(w) for w in weights])
+        return np.quantile(np.clip(point + factor * (drawn - point), 0, 1), [0.025, 0.975])
+
+    expected = {
+        "brier": by_hand(lambda w: brier_score_loss(y, score, sample_weight=w)),
+        "sensitivity": by_hand(lambda w: np.average(score[y] >= 0.5, weights=w[y])),
+    }
+    for name, frame, where in (("brier", "calibration", {}), ("sensitivity", "thresholds", {"scores": AS_PREDICTED})):
+        row = only(frames[frame], task=THIRD, variant="no_hrv", cls="PAC", **where)
+        assert (row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx(tuple(expected[name]), abs=1e-6)
+    row = only(frames["calibration"], task=THIRD, variant="no_hrv", cls="PAC")
+    assert row["slope_lo"] < row["slope"] < row["slope_hi"]
 
 
 def test_recalibrated_rows_are_those_of_the_mapped_scores(done):

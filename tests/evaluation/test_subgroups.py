@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecg_ramba.document import Figure, Table, Text, walk
@@ -78,16 +79,19 @@ def test_a_source_subgroup_is_the_mean_over_folds(done):
     assert row["estimate"] == "mean over folds"
 
 
-def test_draws_are_the_tasks_draws_on_the_subgroups_units(done):
+def test_draws_are_the_tasks_draws_on_the_subgroups_units_spread_for_its_few_subjects(done):
     evaluation, _, frame = done
     own, draws = by_hand(evaluation, "no_hrv", THIRD, "PAC", "sex"), evaluation.contexts[THIRD].draws.counts
+    sides = [own[own["value"] == value] for value in ("female", "male")]
     values = []
-    for d in range(draws.shape[1]):
-        weight = draws[own["subject"], d]
-        sides = [own["value"] == "female", own["value"] == "male"]
-        a, b = (roc_auc_score(own["y"][m], own["score"][m], sample_weight=weight[m]) for m in sides)
-        values.append((a, a - b))
-    expected = np.quantile(values, [0.025, 0.975], axis=0).T
+    for side in sides:
+        point = roc_auc_score(side["y"], side["score"])
+        drawn = [roc_auc_score(side["y"], side["score"], sample_weight=w) for w in draws[side["subject"]].T]
+        n = side.groupby("y")["subject"].nunique().min()
+        factor = math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1) / norm.ppf(0.975)
+        assert factor > 1.02
+        values.append(np.clip(point + factor * (np.array(drawn) - point), 0, 1))
+    expected = np.quantile([values[0], values[0] - values[1]], [0.025, 0.975], axis=1).T
     row = only(frame, task=THIRD, variant="no_hrv", cls="PAC", attribute="sex", group="female")
     assert (row["roc_auc_lo"], row["roc_auc_hi"]) == pytest.approx(tuple(expected[0]), abs=1e-6)
     assert (row["roc_auc_diff_lo"], row["roc_auc_diff_hi"]) == pytest.approx(tuple(expected[1]), abs=1e-6)
