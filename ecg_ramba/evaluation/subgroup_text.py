@@ -46,7 +46,8 @@ def _how(evaluation: Evaluation) -> str:
         "differs where prevalence does, so only the differences of ROC-AUC are printed.",
         f"Intervals: {draws:,} bootstrap draws of subjects, the first of the task's, both sides of a difference drawn "
         f"together, spread where there are few of them. None below {c.interval_subjects} positive or "
-        f"{c.interval_subjects} negative subjects, or where more than {c.max_missing:.0%} of the draws lack an outcome (at the source: in a fold).",
+        f"{c.interval_subjects} negative subjects, or where more than {c.max_missing:.0%} of the draws lack an outcome "
+        "(at the source: in a fold).",
         f"A macro average is over headline classes with intervals on both sides, {c.macro_classes} or more, so two "
         "subgroups need not average the same classes; they are listed in subgroups.csv.",
         f"An attribute with one value in a task is left out; '{UNKNOWN}' is a row of its own. Ages are in years.",
