@@ -70,7 +70,11 @@ def variant_name(backbone: str, tokens: int) -> str:
 
 
 def variants(tokens: Sequence[int], profile: str) -> list[Variant]:
-    """Both backbones at each length (:func:`chosen`), sized for a profile; none of them is the reference."""
+    """Both backbones at each length (:func:`chosen`), sized for a profile; none of them is the reference.
+
+    The longest first, attention before Mamba: a cell of theirs takes as long as all short ones together, so begun last
+    it would keep one worker alone.
+    """
     own = {"mamba": {}, "attention": {"positions": "sinusoidal", "feedforward": FEEDFORWARD[profile]}}
     return [
         Variant(
@@ -82,8 +86,8 @@ def variants(tokens: Sequence[int], profile: str) -> list[Variant]:
             group="lengths",
             claim="Mamba makes more of a longer sequence than attention of equal size",
         )
-        for count in chosen(tokens)
-        for backbone, model in BACKBONES.items()
+        for count in reversed(chosen(tokens))
+        for backbone, model in reversed(BACKBONES.items())
     ]
 
 
