@@ -42,16 +42,17 @@ def _positions(rows: list[dict]) -> tuple[list[dict], list[float]]:
 
 
 def _point(axis, row: dict, y: float, values: tuple[float, float, float], limits: tuple[float, float]) -> None:
-    """A marker with its interval; an arrow at the edge where the value lies outside the axis."""
+    """A marker with its interval; an arrow at the edge where the value or an end of the interval lies beyond it."""
     style = _STYLES[_style(row)]
     color = style["color"]
     value, low, high = values
     if not math.isfinite(value):
         return
+    ends = [end for end in (value, low, high) if math.isfinite(end)]
+    for edge, mark, beyond in ((limits[0], "<", min(ends) < limits[0]), (limits[1], ">", max(ends) > limits[1])):
+        if beyond:
+            axis.plot([edge], [y], mark, markersize=6, color=color, clip_on=False, zorder=3)
     if not limits[0] <= value <= limits[1]:
-        left = value < limits[0]
-        at = limits[0] if left else limits[1]
-        axis.plot([at], [y], "<" if left else ">", markersize=7, color=color, clip_on=False, zorder=3)
         return
     bounded = math.isfinite(low)
     if bounded:
@@ -111,8 +112,8 @@ def _notes(evaluation: Evaluation, block: Block) -> str:
     text = f"{c.level:.0%} intervals: {c.draws:,} bootstrap draws of subjects; {row['how_sure']}."
     if row["reason"] and any(math.isfinite(r["value"]) and not math.isfinite(r["lo"]) for r in block.rows):
         text += f" Hollow: {row['reason']}."
-    if any(abs(r["diff"]) > _REACH for r in block.rows):
-        text += f" Arrow: a difference beyond {_REACH}."
+    if any(abs(r[k]) > _REACH for r in block.rows for k in ("diff", "diff_lo", "diff_hi")):
+        text += f" Arrow: a difference, or an end of its interval, beyond {_REACH}."
     classes = "" if row["classes"] == block.cls else f"Classes: {row['classes']}."
     return f"{text}\n{classes}".strip()
 

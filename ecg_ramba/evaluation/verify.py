@@ -249,4 +249,9 @@ def verify_text(found: Verified, version: str, most: int = 20) -> str:
     lines += [f"  {p}" for p in problems[:most]]
     lines += [f"  … and {len(problems) - most} more"] if len(problems) > most else []
     lines.append(f"NOT VERIFIED: {len(problems)} differences" if problems else "verified")
+    if problems and found.digests and not (found.digests.problems or found.unread):
+        lines.append(
+            "The digests hold, so the predictions are the run's: its report was changed, or written by other code than "
+            f"this. To tell which, verify with the code that wrote it; ecg-ramba report {found.folder} writes it anew."
+        )
     return "\n".join(lines)

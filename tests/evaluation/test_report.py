@@ -101,6 +101,22 @@ def test_figures_say_synthetic(synthetic, monkeypatch):
     assert any("SYNTHETIC DATA: source" in s for s in seen)
 
 
+def test_an_interval_that_leaves_the_axis_ends_in_an_arrow():
+    from matplotlib.figure import Figure
+
+    from ecg_ramba.evaluation.figures import _point
+
+    row = {"reference": False, "kind": "trained"}
+    cases = {(0.1, 0.0, 0.2): "o", (0.2, 0.1, 0.3): ">o", (-0.2, -0.3, 0.3): "<>o", (0.4, 0.3, 0.5): ">"}
+    for values, expected in cases.items():
+        axis = Figure().subplots()
+        _point(axis, row, 0.0, values, (-0.25, 0.25))
+        drawn = {line.get_marker(): line.get_xdata()[0] for line in axis.lines if line.get_marker() != "None"}
+        assert "".join(drawn) == expected
+        assert drawn.get("<", -0.25) == -0.25
+        assert drawn.get(">", 0.25) == 0.25
+
+
 def test_real_data_is_not_called_synthetic_and_small_is_said(fake_suite):
     suite = fake_suite(n=60, synthetic=False, rhythm=False)
     evaluation = evaluate(suite.write(), QUICK)

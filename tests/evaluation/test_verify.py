@@ -128,6 +128,7 @@ def test_a_changed_number_is_found_where_it_stands_and_rounding_is_not(run, caps
         line = f"report/summary.csv, line {at + 2} ({row}), value: "
         assert f"{line}stored {before['now']!r}, recomputed {before['text']!r}" in said
         assert "NOT VERIFIED: 1 differences" in said
+    assert ("The digests hold, so the predictions are the run's" in said) == found
 
 
 @pytest.mark.parametrize(
