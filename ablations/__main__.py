@@ -95,7 +95,7 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.render import listing
-    from ecg_ramba.shared import publish_files
+    from ecg_ramba.shared.pieces import publish_files
 
     variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
     config = suite_config(options)

@@ -29,7 +29,7 @@ def run(options) -> None:
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.keys import digest
-    from ecg_ramba.shared import publish_files
+    from ecg_ramba.shared.pieces import publish_files
     from studies.matrix import run_matrix, there, write_matrix
 
     variants = choose_variants(options.only)

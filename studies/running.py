@@ -17,7 +17,7 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.tracking import check_tracking, log_suite
 from ecg_ramba.render import listing, write_document
-from ecg_ramba.shared import publish_files
+from ecg_ramba.shared.pieces import publish_files
 
 
 @dataclass(frozen=True)

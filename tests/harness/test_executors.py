@@ -143,7 +143,8 @@ def test_a_node_that_does_not_see_the_results(ray_executor, tmp_path, monkeypatc
 def test_a_suite_on_nodes_that_share_a_url_alone(cluster, ray_executor, run_tiny, tmp_path, monkeypatch):
     """Nodes learn the URL from the paths that they are given, fetch recordings there, and work in their own folder."""
     from ecg_ramba.harness.executors import cluster as of_ray
-    from ecg_ramba.shared import NOTE, shared_folder
+    from ecg_ramba.shared.pieces import NOTE
+    from ecg_ramba.shared.places import shared_folder
 
     monkeypatch.setenv("ECG_RAMBA_CACHE", str(tmp_path / "driver"))  # the nodes, started before, have another one
     out = shared_folder(f"file://{tmp_path}/bucket/runs")

@@ -16,7 +16,8 @@ from typing import Any
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.files import check_writable
 from ecg_ramba.harness.executors.jobs import Outcome, attempt, default_workers, use_one_thread
-from ecg_ramba.shared import WRITTEN, SharedPath, seen, shown
+from ecg_ramba.shared.places import SharedPath, shown
+from ecg_ramba.shared.service import WRITTEN, seen
 
 RETRIES = 3
 """How often Ray starts a job again whose worker or node died."""
