@@ -1,5 +1,6 @@
 """Every executor does the same: one outcome a job, failures as reasons, one thread; a death costs nobody else."""
 
+import json
 import os
 import signal
 import subprocess
@@ -119,9 +120,11 @@ def test_a_ray_worker_that_dies_fails_its_job_alone_and_is_not_started_for_ever(
 
 
 SHORT_OF_MEMORY = """
+import json
 import sys
 from pathlib import Path
 import psutil
+import ray
 from ray.cluster_utils import Cluster
 from ecg_ramba.harness.executors.cluster import connect
 
@@ -137,9 +140,10 @@ if __name__ == "__main__":
     cluster = Cluster(True, head_node_args={"num_cpus": 2, "include_dashboard": False, "_system_config": system})
     try:
         executor = connect(cluster.address, None, 1.0, shared)
-        for outcome in executor.run(hog, shared, range(4)):
-            print(outcome.index, outcome.value, outcome.reason, sep=";")
+        found = [(o.index, o.value, o.reason) for o in executor.run(hog, shared, range(4))]
+        (shared / "found.json").write_text(json.dumps(sorted(found)))
     finally:
+        ray.shutdown()
         cluster.shutdown()
 """
 
@@ -154,9 +158,9 @@ def test_a_job_that_rays_memory_monitor_ends_fails_with_the_reason(tmp_path):
     argv = [sys.executable, str(script), str(shared)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    said = sorted(line.split(";") for line in done.stdout.splitlines() if line.count(";") == 2)
-    assert [line[:2] for line in said] == [["0", "0"], ["1", "None"], ["2", "0"], ["3", "0"]]
-    assert said[1][2].startswith("its node ran out of memory, and again with no other job of the run beside it")
+    found = json.loads((shared / "found.json").read_text())
+    assert [(index, value) for index, value, _ in found] == [(0, 0), (1, None), (2, 0), (3, 0)]
+    assert found[1][2].startswith("its node ran out of memory, and again with no other job of the run beside it")
     assert len(list(shared.glob("1-*"))) == 2
     assert "job 2 on the cluster: its node ran out of memory; it is started once more" in done.stderr
 
