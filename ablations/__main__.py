@@ -87,6 +87,7 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.evaluation.evaluate import evaluate
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
+    from ecg_ramba.files import check_writable
     from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.external import external_variants
     from ecg_ramba.harness.foundation import foundation_variants
@@ -95,9 +96,10 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.render import listing
-    from ecg_ramba.shared import publish_files
+    from ecg_ramba.shared.pieces import publish_files
 
     variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
+    check_writable(options.out)  # before the native backend is built
     config = suite_config(options)
     variants += foundation_variants(options.foundation, (config.source, *config.targets))
     names = [v.name for v in variants]

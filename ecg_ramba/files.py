@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecg_ramba.errors import UserError
+from ecg_ramba.shared.places import SharedPath
 
 MARKER = "done.json"
 
@@ -73,8 +74,10 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"ok")
-    if shared := _shared(folder):
-        shared.check_reachable(folder)
+    if isinstance(folder, SharedPath):
+        from ecg_ramba.shared.service import check_reachable
+
+        check_reachable(folder)
 
 
 def check_space(folder: Path, needed: float, what: str) -> None:
@@ -139,8 +142,10 @@ def building(folder: Path) -> Iterator[Path]:
             os.rename(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    if shared := _shared(folder):
-        shared.built(folder)
+    if isinstance(folder, SharedPath):
+        from ecg_ramba.shared.pieces import built  # which imports this module
+
+        built(folder)
 
 
 def mark_complete(folder: Path, in_spans: Mapping[str, Sequence[Span]] | None = None) -> None:
@@ -176,15 +181,11 @@ def is_complete(folder: Path) -> bool:
     UserError
         If the service at the URL fails.
     """
-    shared = _shared(folder)
-    return shared.complete(folder) if shared else whole(folder)
+    if isinstance(folder, SharedPath):
+        from ecg_ramba.shared.pieces import complete
 
-
-def _shared(folder: Path):
-    """The module that keeps results at a URL, if a folder is of such results; it imports this one itself."""
-    from ecg_ramba import shared
-
-    return shared if isinstance(folder, shared.SharedPath) else None
+        return complete(folder)
+    return whole(folder)
 
 
 def fetched(folder: Path) -> Path:

@@ -24,12 +24,13 @@ def add_command(studies) -> None:
 
 def run(options) -> None:
     """Run every data set as the source, write the matrix, log each suite."""
+    from ecg_ramba.files import check_writable
     from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking, log_suite
     from ecg_ramba.harness.variants import choose_variants
     from ecg_ramba.keys import digest
-    from ecg_ramba.shared import publish_files
+    from ecg_ramba.shared.pieces import publish_files
     from studies.matrix import run_matrix, there, write_matrix
 
     variants = choose_variants(options.only)
@@ -37,6 +38,7 @@ def run(options) -> None:
     options.source, options.target = names[0], []
     if not options.no_tracking:
         check_tracking(options.tracking)
+    check_writable(options.out)
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
     executor = chosen_executor(options)

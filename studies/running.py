@@ -8,6 +8,7 @@ from ecg_ramba.document import Section
 from ecg_ramba.evaluation.evaluate import Evaluation, evaluate
 from ecg_ramba.evaluation.report import write_report
 from ecg_ramba.evaluation.report_studies import leave_with_run
+from ecg_ramba.files import check_writable
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.executors.choose import chosen_executor
 from ecg_ramba.harness.executors.jobs import Executor
@@ -17,7 +18,7 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.tracking import check_tracking, log_suite
 from ecg_ramba.render import listing, write_document
-from ecg_ramba.shared import publish_files
+from ecg_ramba.shared.pieces import publish_files
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def run_variants(options, variants: Callable[[SuiteConfig], Sequence[Variant]] |
     """
     if not options.no_tracking:
         check_tracking(options.tracking)
+    check_writable(options.out)  # before the native backend is built
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
     executor = chosen_executor(options)

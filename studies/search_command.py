@@ -60,7 +60,8 @@ def run(options) -> None:
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking
     from ecg_ramba.render import listing, write_document
-    from ecg_ramba.shared import publish_files, share, shown
+    from ecg_ramba.shared.pieces import publish_files, share
+    from ecg_ramba.shared.places import shown
     from studies.search.results import write_best
     from studies.search.storage import check_storage
     from studies.search.study import Search, run_search, search_key

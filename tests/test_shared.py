@@ -9,16 +9,17 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from ecg_ramba import shared
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import MARKER, building, check_writable, fetched, is_complete, mark_complete, whole
-from ecg_ramba.shared import NOTE, SharedPath, publish_files, shared_folder
+from ecg_ramba.shared import claims, places, service
+from ecg_ramba.shared.pieces import NOTE, publish, publish_files
+from ecg_ramba.shared.places import SharedPath, shared_folder
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(shared, "PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr(shared, "CLAIM_S", 0.2)
+    monkeypatch.setattr(service, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(claims, "CLAIM_S", 0.2)
 
 
 @pytest.fixture
@@ -77,12 +78,12 @@ def test_a_piece_of_one_machine_is_fetched_by_another(url, machine):
 def test_a_path_is_the_same_place_on_another_machine(url, machine, tmp_path):
     folder = shared_folder(url) / "cells" / "key"
     sent = pickle.dumps(folder)
-    shared._urls.clear()
+    places._urls.clear()
     machine("two")
     got = pickle.loads(sent)
     assert isinstance(got, SharedPath)
     assert got.is_relative_to(tmp_path / "two")
-    assert shared.shown(got) == f"{url}/cells/key"
+    assert places.shown(got) == f"{url}/cells/key"
 
 
 @pytest.mark.parametrize("damage", ["change", "shorten", "remove", "marker", "no marker", "escape"])
@@ -122,7 +123,7 @@ def test_the_first_marked_is_kept(url, machine):
 
 
 def test_many_that_upload_different_contents_at_once_leave_one_of_them_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(shared, "CLAIM_S", 30)
+    monkeypatch.setattr(claims, "CLAIM_S", 30)
     url = f"file://{tmp_path}/bucket"
     # the file system's own exclusive write is two steps here; S3's is one
     monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.pipe_file", exclusive)
@@ -135,7 +136,7 @@ def test_many_that_upload_different_contents_at_once_leave_one_of_them_whole(tmp
         (folder / "model").write_text(name)
         (folder / "log").write_text(name)
         mark_complete(folder)
-    threads = [threading.Thread(target=shared.publish, args=(f,)) for f in folders]
+    threads = [threading.Thread(target=publish, args=(f,)) for f in folders]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -207,7 +208,7 @@ def test_a_url_that_cannot_be_written_is_said_at_once(machine, url, said):
 
 
 def test_a_service_that_hangs_is_given_up(machine, monkeypatch):
-    monkeypatch.setattr(shared, "PROBE_S", 0.2)
+    monkeypatch.setattr(service, "PROBE_S", 0.2)
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, *a, **k: time.sleep(5))
     began = time.monotonic()
     with pytest.raises(UserError, match="no answer within"):

@@ -140,7 +140,7 @@ def cohort_dir(
     cache_dir: Path, config: CohortConfig = CohortConfig(), progress: Callable[[int, int], None] | None = None
 ) -> Path:
     """The folder of a cohort below a cache, made on first use and again if it is damaged."""
-    folder = Path(cache_dir) / "synthetic" / f"cohort-{digest([COHORT_VERSION, config])[:12]}"
+    folder = cache_dir / "synthetic" / f"cohort-{digest([COHORT_VERSION, config])[:12]}"
     if not is_complete(folder):
         _write(folder, config, progress)
     return folder

@@ -25,7 +25,7 @@ from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.splits import overlap_with_source
 from ecg_ramba.keys import seed_for
 from ecg_ramba.nn.backends import resolve
-from ecg_ramba.shared import SharedPath
+from ecg_ramba.shared.places import SharedPath
 from ecg_ramba.signal import SignalConfig
 
 

@@ -31,7 +31,7 @@ def positive(text: str) -> int:
 
 def results_place(text: str) -> Path:
     """Where results go: a folder, or this machine's folder for what is kept at a URL."""
-    from ecg_ramba.shared import is_url, shared_folder
+    from ecg_ramba.shared.places import is_url, shared_folder
 
     return shared_folder(text) if is_url(text) else Path(text)
 
@@ -219,7 +219,7 @@ def read_overrides(named: str, profile: str, out: Path) -> dict:
     """
     from ecg_ramba.errors import unknown_name
     from ecg_ramba.files import read_json
-    from ecg_ramba.shared import fetch_file
+    from ecg_ramba.shared.pieces import fetch_file
 
     path = Path(named)
     if not path.is_file() and path.name == named and not path.suffix:

@@ -25,7 +25,7 @@ from ecg_ramba.harness.splits import describe
 from ecg_ramba.harness.variants import REFERENCE
 from ecg_ramba.keys import digest, plain
 from ecg_ramba.nn.backends import explain
-from ecg_ramba.shared import publish_files, share
+from ecg_ramba.shared.pieces import publish_files, share
 
 
 def suite_key(context: Context, variants: Sequence[Variant]) -> str:

@@ -128,7 +128,8 @@ def plan(
     targets = [t for t in context.targets if t.name in scored]
     if not targets:
         raise UserError("no target of this suite is scored, and only targets are stressed; name some with --target")
-    folders = _folders([context.source.name, *(t.name for t in context.targets)], data_dir, context.cache)
+    names = [context.source.name, *(t.name for t in context.targets)]
+    folders, cohort = _folders(names, data_dir, context.cache)
     for target in targets:
         seed = seed_for(context.suite.base_seed, "robustness", target.name)
         rows = choose_recordings(evaluation, target.name, target.records, most, segments, seed)
@@ -136,14 +137,16 @@ def plan(
         columns = (chosen[c].tolist() for c in ("record", "file", "signal_digest", "n_segments", "dropped_tail_s"))
         recordings = tuple(Recording(*of) for of in zip(*columns, strict=True))
         parts[target.name] = Part(target.name, folders[target.name], recordings, segments)
-    return Study(models, parts, context.truth.space, context.suite.base_seed, context.out)
+    return Study(models, parts, context.truth.space, context.suite.base_seed, context.out, cohort)
 
 
-def _folders(names: Sequence[str], data_dir: Path | None, cache: Path) -> dict[str, Path]:
-    """Where the suite found each data set."""
+def _folders(names: Sequence[str], data_dir: Path | None, cache: Path) -> tuple[dict[str, Path], Path | None]:
+    """Where the suite found each data set; and the cohort in the cache, if some are of it."""
     made = [n for n in names if dataset(n).synthetic]
     real = [n for n in names if n not in made]
     found = locate(data_dir, real) if real else {}
-    if made:
-        found |= locate(data_dir if data_dir and not real else cohort_dir(cache), made)
-    return found
+    cohort = cohort_dir(cache) if made and (real or not data_dir) else None
+    places = locate(cohort or data_dir, made) if made else {}
+    if cohort:  # which may be a shared path, and then its parts are to be so too
+        places = {name: cohort / place.relative_to(cohort) for name, place in places.items()}
+    return found | places, cohort

@@ -25,6 +25,7 @@ from ecg_ramba.harness.inputs import WindowTable, window_table
 from ecg_ramba.harness.probabilities import prediction_frame
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.keys import digest
+from ecg_ramba.shared.pieces import share
 from ecg_ramba.signal import SignalConfig
 from studies.robustness import data as stressed_recordings
 from studies.robustness import noise, stresses
@@ -54,13 +55,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Study:
-    """All that jobs share: sent once to each worker."""
+    """All that jobs share: sent once to each worker.
+
+    ``cohort``: the synthetic cohort's folder in the cache, where that is what is read; else None.
+    """
 
     models: Mapping[str, Model]
     parts: Mapping[str, Part]
     space: LabelSpace
     base_seed: int
     out: Path
+    cohort: Path | None = None
 
     def piece(self, place: Place, variant: str) -> Path:
         """Where a variant's predictions of a data set under a stress are kept."""
@@ -103,6 +108,8 @@ def run_study(
         return failures
     with explained(study.out / ROOM):
         (study.out / ROOM).mkdir(parents=True, exist_ok=True)
+    if study.cohort:
+        share(executor, [study.cohort])
     with progress.stage("stress and predict", unit="stresses of data sets") as report:
         for done, outcome in enumerate(executor.run(stress_job, study, jobs), 1):
             job = jobs[outcome.index]
@@ -126,6 +133,8 @@ def stress_job(study: Study, job: Job) -> dict[str, Outcome]:
     """
     failures = {}
     (study.out / ROOM).mkdir(parents=True, exist_ok=True)  # a node of a cluster may have none yet
+    if study.cohort:
+        fetched(study.cohort)
     signals = list(dict.fromkeys(study.models[v].signal for v in job.variants))
     for signal in signals:
         variants = [v for v in job.variants if study.models[v].signal == signal]

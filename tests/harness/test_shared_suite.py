@@ -19,7 +19,7 @@ import pytest
 import ablations.__main__
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import check_writable, fetched
-from ecg_ramba.shared import shared_folder
+from ecg_ramba.shared.places import shared_folder
 
 NAMES = ("no_minirocket", "hrv_logistic")
 
@@ -156,9 +156,9 @@ def test_a_service_that_goes_away_in_the_middle(run_tiny, here, machine, monkeyp
     """The cell that cannot be uploaded fails with the reason; with the service back, it is not trained again."""
     from fsspec.implementations.memory import MemoryFileSystem
 
-    from ecg_ramba import shared
+    from ecg_ramba.shared import service
 
-    monkeypatch.setattr(shared, "PAUSES_S", (0.0,))
+    monkeypatch.setattr(service, "PAUSES_S", (0.0,))
     original, url = MemoryFileSystem.pipe_file, "memory://middle/runs"
 
     def sometimes(self, path, *rest, **more):

@@ -1,6 +1,7 @@
 """Robustness: the control is the suite to the bit, stresses reach the models, differences are those by hand."""
 
 import dataclasses
+import functools
 import pickle
 import shutil
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import studies.__main__
 import studies.running
 from ecg_ramba.data.leads import LEADS
 from ecg_ramba.data.registry import dataset
+from ecg_ramba.data.synthetic import CohortConfig, cohort_dir
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
@@ -24,12 +26,14 @@ from ecg_ramba.evaluation.predictions import Predictions
 from ecg_ramba.evaluation.tables import number
 from ecg_ramba.harness.checkpoint import load_fold_model
 from ecg_ramba.harness.config import Variant
-from ecg_ramba.harness.executors.local import local
+from ecg_ramba.harness.executors.local import InProcess, local
 from ecg_ramba.harness.predict import predict_record
 from ecg_ramba.harness.progress import Progress
 from ecg_ramba.harness.suite import run_suite
 from ecg_ramba.harness.variants import all_variants
+from ecg_ramba.nn.backends import resolve
 from ecg_ramba.render import markdown, write_document
+from ecg_ramba.shared.places import shared_folder
 from ecg_ramba.signal import SignalConfig
 from studies.robustness import rows as robustness_rows
 from studies.robustness import study as robustness
@@ -39,7 +43,7 @@ from studies.robustness.plan import choose_recordings, plan
 from studies.robustness.rows import FLIPPED, LABEL_FREE, MOVED, SHIFT, label_free
 from studies.robustness.scores import assess
 from studies.robustness.stresses import CONTROL, STRESSES, choose_stresses, stressed
-from studies.robustness.study import run_study
+from studies.robustness.study import piece_facts, run_study
 from studies.robustness.text import STEM, sections
 from studies.robustness.units import restricted, scored_units
 from studies.robustness.windows import Reader
@@ -605,3 +609,40 @@ def test_a_part_lists_its_recordings_in_the_suites_order(finished, cohort):
     study = plan(result, evaluation, cohort, 0, 0)
     assert [r.name for r in study.parts[THIRD].recordings] == result.context.targets[1].records["record"].tolist()
     assert isinstance(study.parts[THIRD], Part)
+
+
+class AnotherMachine:
+    """Runs jobs in this process, as on a machine with a cache of its own, which sees nothing of the driver's."""
+
+    workers = cores = here = 1
+    apart = True
+
+    def __init__(self, driver, own, monkeypatch):
+        self.driver, self.own, self.monkeypatch = driver, own, monkeypatch
+        monkeypatch.setenv("ECG_RAMBA_CACHE", str(driver))
+
+    def run(self, function, shared, jobs, threads=1, gpu=False):
+        sent = pickle.dumps((function, shared, list(jobs)))
+        hidden = self.driver.rename(self.driver.with_name("hidden"))
+        with self.monkeypatch.context() as there:
+            there.setenv("ECG_RAMBA_CACHE", str(self.own))
+            outcomes = list(InProcess().run(*pickle.loads(sent)))
+        hidden.rename(self.driver)
+        yield from outcomes
+
+
+def test_machines_that_share_a_url_alone_fetch_the_synthetic_cohort(tiny, tmp_path, monkeypatch):
+    small = functools.partial(cohort_dir, config=CohortConfig(source=24, third=12, subjects=3))
+    monkeypatch.setattr("ecg_ramba.harness.contexts.cohort_dir", small)
+    monkeypatch.setattr("studies.robustness.plan.cohort_dir", small)
+    resolve("auto", "cpu")  # built in the user's own cache, once
+    away = AnotherMachine(tmp_path / "driver", tmp_path / "node", monkeypatch)
+    out = shared_folder(f"file://{tmp_path}/bucket/runs")
+    variants = [all_variants()["hrv_logistic"]]
+    config = dataclasses.replace(tiny, targets=(THIRD,))
+    result = run_suite(config, variants, None, out, away, Progress())
+    study = plan(result, evaluate(result.folder), None, 4, 0)
+    assert run_study(study, CHOSEN[:2], away, Progress()) == {}
+    assert list((tmp_path / "node").rglob("synthetic_cohort.json"))
+    for stress in CHOSEN[:2]:
+        assert piece_facts(study, (THIRD, stress.name), "hrv_logistic")["windows"] > 0

@@ -8,7 +8,7 @@ from ecg_ramba.errors import UserError
 from ecg_ramba.harness.executors.jobs import Executor
 from ecg_ramba.harness.executors.local import local
 from ecg_ramba.harness.executors.torchrun import join, launched
-from ecg_ramba.shared import SharedPath
+from ecg_ramba.shared.places import SharedPath
 
 
 def chosen_executor(options: argparse.Namespace) -> Executor:

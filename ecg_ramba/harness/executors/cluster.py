@@ -1,13 +1,19 @@
 """Jobs on a Ray cluster: each is a Ray task of one core, and of a GPU or part of one where it computes on one.
 
 Results and cache are in a folder that every node sees under the same path, or at a URL. What a job writes it writes
-whole or not at all, so a node that dies in the middle costs the jobs that ran there, which Ray starts again elsewhere.
+whole or not at all, so a node that dies in the middle costs the jobs that ran there, which are started again elsewhere.
+
+Ray itself repeats nothing: left to itself it would start a job that ran out of memory again and again, for ever and
+without a word. One whose worker died alone, as it does when the system's memory is short, is started once more, when no
+other job of the run is left; what kills that too is its failure.
 """
 
 import contextlib
 import os
 import socket
 import tempfile
+import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +22,25 @@ from typing import Any
 from ecg_ramba.errors import UserError, first_line
 from ecg_ramba.files import check_writable
 from ecg_ramba.harness.executors.jobs import Outcome, attempt, default_workers, use_one_thread
-from ecg_ramba.shared import WRITTEN, SharedPath, seen, shown
+from ecg_ramba.shared.places import SharedPath, shown
+from ecg_ramba.shared.service import WRITTEN, seen
 
 RETRIES = 3
-"""How often Ray starts a job again whose worker or node died."""
+"""How often a job is started again whose node died."""
 CONNECT_S = 5.0
 """Seconds that the cluster's head has to answer."""
 
 _shared: dict[str, Any] = {}
+
+
+@dataclass
+class _Begun:
+    """A job of a run: how often its node died, and whether its worker did."""
+
+    index: int
+    job: Any
+    lost: int = 0
+    killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,18 +77,25 @@ class RayCluster:
                 f"no node of the cluster has {self.gpus:g} GPUs (the largest has {self.most_gpus:g}); use fewer --gpus "
                 "or --device cpu"
             )
-        wanted = {"num_cpus": min(threads, self.cores), "num_gpus": self.gpus if gpu else 0, "max_retries": RETRIES}
+        wanted = {"num_cpus": min(threads, self.cores), "num_gpus": self.gpus if gpu else 0, "max_retries": 0}
         task = ray.remote(_on_a_node).options(**wanted)
         place = [ray.put(shared)]  # in a list, so that a node fetches it once and not for each job
-        left, running = list(enumerate(jobs))[::-1], {}
+        left, running = deque(_Begun(index, job) for index, job in enumerate(jobs)), {}
+        suspects: deque[_Begun] = deque()
         try:
-            while left or running:
+            while left or running or suspects:
+                if not left and not running:
+                    left.append(suspects.popleft())
                 while left and len(running) < self.workers:
-                    index, job = left.pop()
-                    running[task.remote(function, place, index, job)] = index
+                    begun = left.popleft()
+                    running[task.remote(function, place, begun.index, begun.job)] = begun
                 done, _ = ray.wait(list(running), num_returns=1)
                 for reference in done:
-                    yield _outcome(reference, running.pop(reference))
+                    begun = running.pop(reference)
+                    if outcome := _outcome(reference, begun):
+                        yield outcome
+                    else:
+                        (suspects if begun.killed else left).append(begun)
         finally:
             for reference in running:
                 with contextlib.suppress(ray.exceptions.RayError):
@@ -91,13 +115,30 @@ def _on_a_node(function, place: list, index: int, job: Any) -> Outcome:
     return attempt(function, _shared[key], index, job)
 
 
-def _outcome(reference, index: int) -> Outcome:
-    import ray
+def _outcome(reference, begun: _Begun) -> Outcome | None:
+    """What became of a job; None if it is to be started again, which is noted in ``begun``."""
+    from ray import exceptions, get
 
     try:
-        return ray.get(reference)
-    except ray.exceptions.RayError as error:  # the worker died, again and again, or ran out of memory
-        return Outcome(index, reason=f"the cluster gave it up: {first_line(error)}", traceback=str(error))
+        return get(reference)
+    except (exceptions.OutOfMemoryError, exceptions.WorkerCrashedError) as error:
+        short = isinstance(error, exceptions.OutOfMemoryError)
+        what = "its node ran out of memory" if short else "its worker process died (out of memory?)"
+        if begun.killed:
+            reason = f"{what}, and again with no other job of the run beside it; a node with more memory may do it"
+            return Outcome(begun.index, reason=reason, traceback=str(error))
+        begun.killed = True
+        again = "when the others are done"
+    except (exceptions.NodeDiedError, exceptions.ObjectLostError) as error:
+        what, again = "its node died", "on another one"
+        if begun.lost == RETRIES:
+            reason = f"the cluster gave it up: its node died {RETRIES + 1} times ({first_line(error)})"
+            return Outcome(begun.index, reason=reason, traceback=str(error))
+        begun.lost += 1
+    except exceptions.RayError as error:  # what another try would not change
+        return Outcome(begun.index, reason=f"the cluster gave it up: {first_line(error)}", traceback=str(error))
+    warnings.warn(f"job {begun.index + 1} on the cluster: {what}; it is started once more, {again}", stacklevel=2)
+    return None
 
 
 def connect(
