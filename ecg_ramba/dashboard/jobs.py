@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -71,6 +72,7 @@ class Jobs:
         if item is None:
             return
         folder = self.room.folder(id)
+        forget_scratch(folder)
         files = {sent: folder / place for sent, place in known["files"].items()}
         arguments = {"files": {sent: str(p) for sent, p in files.items()}, "name": item["name"], "kind": known["kind"]}
         arguments |= {"folder": str(folder), "answers": known["answers"], "hours": self.settings.hours}
@@ -79,6 +81,8 @@ class Jobs:
             found = call("ecg_ramba.dashboard.read:read", arguments, self.settings.reader)
         except UserError as error:
             self.room.changed(id, status="refused", progress=None, error=str(error))
+            self.room.clear(id)
+            return
         except FileNotFoundError:
             if self.store.get(id) is not None:
                 raise
@@ -149,6 +153,14 @@ class Jobs:
     def _digest(self) -> str | None:
         facts = self.room.models.facts
         return facts and facts["digest"]
+
+
+def forget_scratch(folder: Path) -> None:
+    """Remove what a reader has left that was stopped in the middle; no other may be at work."""
+    for path in folder.glob("tmp*/"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def forget_sent(folder: Path) -> None:

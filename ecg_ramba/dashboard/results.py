@@ -19,6 +19,9 @@ from ecg_ramba.files import read_json, write_atomic, write_text
 
 Report = Callable[[str, int, int], None]
 
+MOST_SALIENCIES = 100
+"""Kept with a recording, those that were computed last."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -134,6 +137,9 @@ def saliency(loaded: Loaded | None, folder: str, name: str, asked: Mapping) -> d
         loaded.models, record_of(Path(folder), name), asked["cls"], asked["method"], asked["window"]
     )
     _write(saliency_path(Path(folder), **asked), found)
+    kept = sorted(Path(folder).glob("saliency-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    for path in kept[:-MOST_SALIENCIES]:
+        path.unlink()
     return found
 
 
