@@ -73,7 +73,9 @@ def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> di
     record = record_of(place, name)
     measured = measure(record)
     measured["warnings"] = quality_warnings(record)
+    _write(place / "measurements.json", measured)  # they can be read while it is predicted
     prediction, error = None, ""
+    forget_predictions(place)
     if loaded:
         report("predicting", 0, 1)
         try:
@@ -82,19 +84,30 @@ def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> di
             error = f"no prediction: {getattr(refused, 'cause', refused)}"
         else:  # of these, what the models say of the whole recording, as they read it
             measured["warnings"] += prediction["warnings"]
-    _write(place / "measurements.json", measured)
+            _write(place / "measurements.json", measured)
+    return {"summary": summary_of(measured, prediction), "error": error}
+
+
+def summary_of(measured: Mapping, prediction: Mapping | None) -> dict:
+    """A recording in a line of the worklist."""
     summary = {
         "group": None,
         "probability": None,
         "heart_rate": measured["heart_rate"]["mean"],
         "warnings": sum(w["severity"] == "warning" for w in measured["warnings"]),
     }
-    if prediction is not None:
-        known = [g for g in prediction["groups"] if g["probability"] is not None]
-        if known:
-            highest = max(known, key=lambda g: g["probability"])
-            summary |= {"group": highest["group"], "probability": highest["probability"]}
-    return {"summary": summary, "error": error, "digest": prediction and prediction["model"]["digest"]}
+    known = [g for g in prediction["groups"] if g["probability"] is not None] if prediction else []
+    if known:
+        highest = max(known, key=lambda g: g["probability"])
+        summary |= {"group": highest["group"], "probability": highest["probability"]}
+    return summary
+
+
+def forget_predictions(folder: Path) -> None:
+    """Remove what models have said of a recording before: it may have been others, and saliencies do not say which."""
+    for pattern in ("prediction-*.json", "windows.json", "inference.npz", "saliency-*.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _predict(loaded: Loaded, record: Record, folder: Path, report: Report) -> dict:

@@ -52,6 +52,21 @@ def test_a_drop_of_files_that_are_none_says_why(open_page, server):
     until(lambda: "letter" not in [item["name"] for item in server.items()], 20)
 
 
+def test_an_analysis_is_stopped_and_taken_up_again(open_page, server, make, tmp_path):
+    path = tmp_path / "lengthy.json"
+    path.write_bytes(make.json(make.ecg(seconds=600, leads=LEADS[:3]), "I,II,III", rate=500))
+    page = open_page()
+    page.get_by_label("Choose recordings").set_input_files(path)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("alert").filter(has_text="it was stopped").first.wait_for()
+    page.locator("[data-frames]").wait_for()
+    page.get_by_role("button", name="Analyse again").click()
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    until(lambda: [i["status"] for i in server.items() if i["name"] == "lengthy"] == ["done"], 120, server.items)
+    page.locator("[data-class]").first.wait_for()
+    assert page.get_by_role("button", name="Analyse again").count() == 0
+
+
 def test_a_question_is_answered(open_page, server, make, signal, tmp_path):
     path = tmp_path / "bare.csv"
     path.write_bytes(make.csv(signal * 1000))
