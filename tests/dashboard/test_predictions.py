@@ -154,15 +154,12 @@ def test_stopped_while_it_is_predicted_and_taken_up_again(reader, make, wait):
     assert reader.get(f"{place}/prediction").status_code == 200
 
 
-def test_stopped_while_it_waits(reader, make):
+def test_stopped_while_it_waits(reader, make, wait):
     first, second = (
         reader.upload((f"{name}.json", make.json(make.ecg(seconds=200), rate=500)))["items"][0] for name in "ab"
     )
     place = f"/api/recordings/{second['id']}"
-    while reader.get(place).json()["progress"] not in (
-        {"stage": "waiting", "done": 0, "total": 1, "seconds_left": None},
-    ):
-        time.sleep(0.01)
+    wait(lambda: stage_of(reader, second["id"]) == "waiting")
     assert reader.post(f"{place}/stop").status_code == 202
     found = reader.get(place).json()
     assert (found["status"], found["error"]) == ("failed", "it was stopped before it was measured")
