@@ -82,7 +82,7 @@ class Jobs:
         arguments |= {"folder": str(folder), "answers": known["answers"], "hours": self.settings.hours}
         try:
             digests = {sent: sha256_file(path) for sent, path in files.items()}
-            found = call("ecg_ramba.dashboard.read:read", arguments, self.settings.reader)
+            found = call("ecg_ramba.dashboard.read:read", arguments, self.settings.reader.of_bytes(item["bytes"]))
         except UserError as error:
             self.room.changed(id, status="refused", progress=None, error=str(error))
             self.room.clear(id)

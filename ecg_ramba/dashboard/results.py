@@ -12,7 +12,7 @@ import numpy as np
 
 from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
 from ecg_ramba.dashboard.levels import read_lead
-from ecg_ramba.data.base import quality_of
+from ecg_ramba.data.base import lone_record, quality_of
 from ecg_ramba.data.record import Quality, Record
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import read_json, write_atomic, write_text
@@ -37,19 +37,8 @@ def record_of(folder: Path, name: str) -> Record:
     leads = tuple(lead["name"] for lead in facts["leads"] if lead["status"] in ("measured", "dead"))
     signal = np.stack([read_lead(folder / f"{lead}.lead", facts["samples"]) for lead in leads])
     whole = np.isfinite(signal).all()
-    return Record(
-        signal=signal,
-        leads=leads,
-        rate=facts["rate"],
-        source="uploaded",
-        record=name,
-        subject=name,
-        subject_known=False,
-        publisher="uploaded",
-        publisher_id=name,
-        labelled=False,
-        quality=quality_of(signal, leads) if whole else Quality(),
-    )
+    quality = quality_of(signal, leads) if whole else Quality()
+    return lone_record("uploaded", name, signal, leads, facts["rate"], quality=quality)
 
 
 def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> dict:
