@@ -45,7 +45,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=Path.cwd()
             )
-        until(lambda: self.answers(), 60, lambda: (self.folder.parent / "serve.log").read_text())
+        until(lambda: self.answers(), 180, lambda: (self.folder.parent / "serve.log").read_text())
 
     def answers(self) -> bool:
         assert self.process.poll() is None, (self.folder.parent / "serve.log").read_text()
