@@ -37,6 +37,13 @@ def add_serve_command(commands) -> None:
     limits.add_argument(
         "--worker-mb", type=positive, default=8192, metavar="N", help="memory of the analysis (default 8192)"
     )
+    limits.add_argument(
+        "--filtered-mb",
+        type=positive,
+        default=2048,
+        metavar="N",
+        help="filtered leads kept on disk, for all recordings (default 2048)",
+    )
     serve.set_defaults(run=serve_command)
 
 
@@ -75,6 +82,7 @@ def serve_command(options: argparse.Namespace) -> int:
         hours=options.hours,
         reader=Limits(memory_mb=options.reader_mb),
         worker_mb=options.worker_mb,
+        filtered_mb=options.filtered_mb,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     config = uvicorn.Config(

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from ecg_ramba.dashboard.formats.reading import FormatError
 from ecg_ramba.dashboard.formats.sniff import kind_of
 from ecg_ramba.dashboard.formats.wfdb import LONGEST_HEADER, named_files
+from ecg_ramba.dashboard.formats.wfdb_segments import has_segments, needed, segments_of
 from ecg_ramba.dashboard.uploads import Sent, stem
 
 ACCOMPANY = frozenset((".atr", ".qrs", ".ann", ".ecg", ".xws", ".pdf", ".md5", ".html", ".htm", ".md"))
@@ -68,14 +69,14 @@ def _group_plain(files: Sequence[tuple[Sent, bool]], made: Groups) -> None:
     headers: dict[str, Group] = {}
     for sent, _ in files:
         if PurePosixPath(sent.name).suffix.lower() == ".hea":
-            found = _with_signals(sent, beside)
+            found = _with_files(sent, beside)
             headers[sent.name] = found
             taken.update(_full(sent.name, name) for name in found.files if name != PurePosixPath(sent.name).name)
     for sent, from_archive in files:
+        if sent.name in taken:  # of another header, segments of a record among them
+            continue
         if sent.name in headers:
             made.recordings.append(headers[sent.name])
-        elif sent.name in taken:
-            continue
         elif _accompanies(sent.name):
             made.skipped.append(f"{sent.name}: no recording, left out")
         else:
@@ -93,10 +94,43 @@ def _group_plain(files: Sequence[tuple[Sent, bool]], made: Groups) -> None:
             made.recordings.append(Group(stem(name), kind, {name: sent.path}))
 
 
-def _with_signals(header: Sent, beside: dict[str, Sent]) -> Group:
-    """A header and those of its signal files that were sent."""
+def _with_files(header: Sent, beside: dict[str, Sent]) -> Group:
+    """A header, and those of the files that it names that were sent: signals, or segments with theirs."""
     with open(header.path, "rb") as file:
-        named = named_files(file.read(LONGEST_HEADER))
+        content = file.read(LONGEST_HEADER)
+    name = PurePosixPath(header.name).name
+    files = {name: header.path}
+    try:
+        segments = segments_of(content)
+    except FormatError as error:
+        return Group(stem(name), "WFDB", files, str(error))
+    if segments is None:
+        return _with_signals(header, content, beside)
+    refused = ""
+    for segment in needed(segments):
+        own = f"{segment}.hea"
+        found = beside.get(_full(header.name, own))
+        if found is None:
+            missing = f"the header names the segment {segment[:80]!r}, not sent with it; drop all its files together"
+            refused = refused or missing
+            continue
+        with open(found.path, "rb") as file:
+            content = file.read(LONGEST_HEADER)
+        if has_segments(content):
+            refused = refused or f"its segment {segment[:80]!r} consists of segments itself, which is not read"
+            continue
+        of_it = _with_signals(found, content, beside)
+        files |= {own: found.path} | {n: path for n, path in of_it.files.items() if path != found.path}
+        refused = refused or (of_it.refused and f"its segment {segment[:80]!r}: {of_it.refused}")
+    for layout in (f"{segment.name}.hea" for segment in segments if not segment.samples):
+        if found := beside.get(_full(header.name, layout)):
+            files[layout] = found.path  # describes the signals, and is no recording of its own
+    return Group(stem(name), "WFDB", files, refused)
+
+
+def _with_signals(header: Sent, content: bytes, beside: dict[str, Sent]) -> Group:
+    """A header and those of its signal files that were sent."""
+    named = named_files(content)
     name = PurePosixPath(header.name).name
     files = {name: header.path}
     missing = []

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecg_ramba.dashboard.formats.reading import FormatError
 from ecg_ramba.errors import UserError, first_line
@@ -38,6 +38,10 @@ class Limits:
     seconds: float = 300.0
     memory_mb: int = 2048
     file_mb: int = 8192
+
+    def of_bytes(self, size: int) -> "Limits":
+        """The same for a file of a size, with a second more for each 8 MB: a day of twelve leads is a gigabyte."""
+        return replace(self, cpu_seconds=self.cpu_seconds + (size >> 23), seconds=self.seconds + (size >> 21))
 
 
 def call(function: str, arguments: Mapping, limits: Limits):

@@ -1,4 +1,4 @@
-"""The server's side of the process with the models: a queue for recordings, an express lane for people who wait."""
+"""The server's side of the process with the models: a queue for each lane (:mod:`ecg_ramba.dashboard.lanes`)."""
 
 import contextlib
 import itertools
@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ecg_ramba.dashboard.lanes import LANES
 from ecg_ramba.errors import UserError
 
 START_S = 300.0
@@ -24,11 +25,15 @@ class GoneError(UserError):
     """The recording was deleted while it was being worked on."""
 
 
+class StoppedError(UserError):
+    """Somebody has stopped the job."""
+
+
 @dataclass
 class _Job:
     id: int
     message: dict
-    express: bool
+    lane: int
     on_progress: Callable[[dict], None]
     future: Future = field(default_factory=Future)
 
@@ -49,8 +54,10 @@ class ModelProcess:
         self._folder, self._memory_mb = folder, memory_mb
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
-        self._waiting: dict[bool, deque[_Job]] = {False: deque(), True: deque()}
-        self._running: dict[bool, _Job | None] = {False: None, True: None}
+        self._waiting: dict[int, deque[_Job]] = {lane: deque() for lane in LANES}
+        self._running: dict[int, _Job | None] = dict.fromkeys(LANES)
+        self._started: list[_Job] = []
+        """Begun and not ended; each came between those before it, so the last is the one at work."""
         self._closed = False
         self._process = self._connection = None
 
@@ -88,9 +95,7 @@ class ModelProcess:
         """End it; what was running is not finished."""
         with self._lock:
             self._closed = True
-            jobs = [*self._waiting[False], *self._waiting[True], *filter(None, self._running.values())]
-            for lane in (False, True):
-                self._waiting[lane].clear()
+            jobs = [*self._take_waiting(), *filter(None, self._running.values())]
         for job in jobs:
             job.future.cancel()
         if self._process is not None:
@@ -103,29 +108,52 @@ class ModelProcess:
         job: str,
         arguments: Mapping,
         *,
-        express: bool = False,
+        lane: int,
         on_progress: Callable[[dict], None] = lambda progress: None,
     ) -> Future:
         """Have a function of :mod:`ecg_ramba.dashboard.results` run; the future has its result, or a UserError."""
         id = next(self._ids)
-        made = _Job(id, {"id": id, "job": job, "arguments": dict(arguments)}, express, on_progress)
+        message = {"id": id, "job": job, "arguments": dict(arguments), "lane": lane}
+        made = _Job(id, message, lane, on_progress)
         with self._lock:
             if self._closed:
                 made.future.cancel()
                 return made.future
-            self._waiting[express].append(made)
+            self._waiting[lane].append(made)
         self._pass_on()
         return made.future
+
+    def stop(self, future: Future) -> None:
+        """Have a job given up: at once if it waits, when it next reports its progress if it runs, not if it is done."""
+        with self._lock:
+            waiting = next((job for lane in self._waiting.values() for job in lane if job.future is future), None)
+            if waiting is not None:
+                self._waiting[waiting.lane].remove(waiting)
+            elif self._connection is not None:
+                for job in self._running.values():
+                    if job is not None and job.future is future:
+                        self._send({"id": job.id, "job": "stop"})
+        if waiting is not None and waiting.future.set_running_or_notify_cancel():
+            waiting.future.set_exception(StoppedError("stopped"))
 
     def _pass_on(self) -> None:
         """Give the process the next job of each lane that is free."""
         with self._lock:
-            for lane in (True, False):
+            for lane in LANES:
                 if self._running[lane] is None and self._waiting[lane] and self._connection is not None:
                     job = self._waiting[lane].popleft()
                     self._running[lane] = job
-                    with contextlib.suppress(OSError):  # it has just died: the listener sees to it
-                        self._connection.send_bytes(json.dumps(job.message).encode())
+                    self._send(job.message)
+
+    def _send(self, message: dict) -> None:
+        with contextlib.suppress(OSError):  # it has just died: the listener sees to it
+            self._connection.send_bytes(json.dumps(message).encode())
+
+    def _take_waiting(self) -> list[_Job]:
+        jobs = [job for lane in LANES for job in self._waiting[lane]]
+        for lane in LANES:
+            self._waiting[lane].clear()
+        return jobs
 
     def _listen(self, connection, process) -> None:
         while True:
@@ -137,6 +165,9 @@ class ModelProcess:
             if lane is None:
                 raise AssertionError(f"no such job: {message}")
             job = self._running[lane]
+            if "started" in message:
+                self._started.append(job)
+                continue
             if "progress" in message:
                 job.on_progress(message["progress"])
                 continue
@@ -144,15 +175,18 @@ class ModelProcess:
             self._pass_on()
         self._after_death(process)
 
-    def _finish(self, lane: bool, job: _Job, message: dict) -> None:
+    def _finish(self, lane: int, job: _Job, message: dict) -> None:
         with self._lock:
             self._running[lane] = None
+            self._started.remove(job)
         if not job.future.set_running_or_notify_cancel():
             return  # nobody waits for it any more
         if "result" in message:
             job.future.set_result(message["result"])
         elif "gone" in message:
             job.future.set_exception(GoneError("the recording was deleted"))
+        elif "stopped" in message:
+            job.future.set_exception(StoppedError("stopped"))
         else:
             job.future.set_exception(UserError(message["error"]))
 
@@ -161,8 +195,12 @@ class ModelProcess:
         with self._lock:
             if self._closed:
                 return
-            lost = [job for job in self._running.values() if job is not None]
-            self._running = {False: None, True: None}
+            # The one at work has brought it down; the others begin anew.
+            lost = self._started[-1:]
+            for job in self._running.values():
+                if job is not None and job not in lost:
+                    self._waiting[job.lane].appendleft(job)
+            self._running, self._started = dict.fromkeys(LANES), []
             self._connection = None
         log.warning("the process with the models ended with status %s; it is started again", process.exitcode)
         for job in lost:
@@ -172,7 +210,7 @@ class ModelProcess:
         except UserError as error:
             log.error("it does not start again: %s", error)
             with self._lock:
-                jobs = [*self._waiting[False], *self._waiting[True]]
+                jobs = self._take_waiting()
                 self._closed = True
             for job in jobs:
                 _fail(job, f"the models cannot be loaded again: {error}")

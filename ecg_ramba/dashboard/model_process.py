@@ -1,7 +1,8 @@
 """The process that has the models loaded and computes everything that needs them, or takes long.
 
-Messages are JSON, both ways. One job of the queue runs at a time; a question of somebody who is waiting (saliency, a
-PDF) is answered in between, whenever the job reports its progress.
+Messages are JSON, both ways. Whenever a job reports its progress, those of better lanes come in between (somebody who
+waits for a saliency or a PDF, short recordings while one of a day is read), and it is given up there if it is told to
+be.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_ramba.dashboard import results
+from ecg_ramba.dashboard.lanes import LANES
 from ecg_ramba.dashboard.levels import write_lead
 from ecg_ramba.dashboard.results import Loaded
 from ecg_ramba.data.leads import LEADS
@@ -28,6 +30,10 @@ class Gone(Exception):
     """The recording was deleted while it was being worked on."""
 
 
+class Stopped(Exception):
+    """Somebody has told it to stop."""
+
+
 def main(connection, folder: str | None, memory_mb: int) -> None:
     """Load the models, say so, and serve until the connection ends."""
     begin_worker()
@@ -39,26 +45,50 @@ def main(connection, folder: str | None, memory_mb: int) -> None:
     _limit_memory(memory_mb)
     _send(connection, {"ready": loaded and dict(loaded.facts)})
     warm_up(loaded)
-    worker = Worker(connection, loaded)
-    while True:
-        try:
-            message = json.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            return
-        worker.run(message)
+    Worker(connection, loaded).serve()
 
 
 class Worker:
-    """Runs jobs and sends their outcome."""
+    """Runs jobs, those of the better lane first, and sends their outcome."""
 
     def __init__(self, connection, loaded: Loaded | None):
         self.connection, self.loaded = connection, loaded
+        self._waiting: list[dict] = []
+        self._to_stop: set[int] = set()
 
-    def run(self, message: dict) -> None:
-        """One job: ``{"id", "job", "arguments"}``."""
+    def serve(self) -> None:
+        """Run what comes until the connection ends."""
+        while True:
+            try:
+                self._receive(wait=not self._waiting)
+            except (EOFError, OSError):
+                return
+            if self._waiting:
+                self._run(self._next())
+
+    def _receive(self, wait: bool) -> None:
+        """Take the messages that are there."""
+        while wait or self.connection.poll(0):
+            wait, message = False, json.loads(self.connection.recv_bytes())
+            if message["job"] == "stop":
+                self._to_stop.add(message["id"])
+            else:
+                self._waiting.append(message)
+
+    def _next(self, before: int = len(LANES)) -> dict | None:
+        """The message that came first of those in the best lane, if that is better than one."""
+        best = min(self._waiting, key=lambda message: message["lane"], default=None)
+        if best is None or best["lane"] >= before:
+            return None
+        self._waiting.remove(best)
+        return best
+
+    def _run(self, message: dict) -> None:
+        """One job: ``{"id", "job", "lane", "arguments"}``."""
         id, arguments = message["id"], message["arguments"]
         if message["job"] == "analyse":
-            arguments = arguments | {"report": self._reporter(id, Path(arguments["folder"]))}
+            arguments = arguments | {"report": self._reporter(message)}
+        _send(self.connection, {"id": id, "started": True})
         try:
             outcome = {"result": getattr(results, message["job"])(self.loaded, **arguments)}
         except UserError as error:
@@ -67,18 +97,27 @@ class Worker:
             outcome = {"error": "it takes more memory than is allowed (ecg-ramba serve --worker-mb N): cut it"}
         except Gone:
             outcome = {"gone": True}
+        except Stopped:
+            outcome = {"stopped": True}
         except Exception as error:  # noqa: BLE001  one recording's failure is that recording's, and is said
             log.error("%s", traceback.format_exc())
             outcome = {"error": f"the analysis failed ({first_line(error)[:200]}); this is a mistake of the program"}
+        self._to_stop.discard(id)
         _send(self.connection, {"id": id, **outcome})
 
-    def _reporter(self, id: int, folder: Path) -> Callable[[str, int, int], None]:
+    def _reporter(self, message: dict) -> Callable[[str, int, int], None]:
+        id, lane, folder = message["id"], message["lane"], Path(message["arguments"]["folder"])
+
         def report(stage: str, done: int, total: int) -> None:
             if not folder.is_dir():
                 raise Gone
             _send(self.connection, {"id": id, "progress": {"stage": stage, "done": done, "total": total}})
-            while self.connection.poll(0):
-                self.run(json.loads(self.connection.recv_bytes()))
+            self._receive(wait=False)
+            while id not in self._to_stop and (better := self._next(before=lane)):
+                self._run(better)
+                self._receive(wait=False)
+            if id in self._to_stop:
+                raise Stopped
 
         return report
 

@@ -12,12 +12,15 @@ import numpy as np
 
 from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
 from ecg_ramba.dashboard.levels import read_lead
-from ecg_ramba.data.base import quality_of
+from ecg_ramba.data.base import lone_record, quality_of
 from ecg_ramba.data.record import Quality, Record
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import read_json, write_atomic, write_text
 
 Report = Callable[[str, int, int], None]
+
+MOST_SALIENCIES = 100
+"""Kept with a recording, those that were computed last."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,8 @@ def record_of(folder: Path, name: str) -> Record:
     leads = tuple(lead["name"] for lead in facts["leads"] if lead["status"] in ("measured", "dead"))
     signal = np.stack([read_lead(folder / f"{lead}.lead", facts["samples"]) for lead in leads])
     whole = np.isfinite(signal).all()
-    return Record(
-        signal=signal,
-        leads=leads,
-        rate=facts["rate"],
-        source="uploaded",
-        record=name,
-        subject=name,
-        subject_known=False,
-        publisher="uploaded",
-        publisher_id=name,
-        labelled=False,
-        quality=quality_of(signal, leads) if whole else Quality(),
-    )
+    quality = quality_of(signal, leads) if whole else Quality()
+    return lone_record("uploaded", name, signal, leads, facts["rate"], quality=quality)
 
 
 def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> dict:
@@ -70,7 +62,9 @@ def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> di
     record = record_of(place, name)
     measured = measure(record)
     measured["warnings"] = quality_warnings(record)
+    _write(place / "measurements.json", measured)  # they can be read while it is predicted
     prediction, error = None, ""
+    forget_predictions(place)
     if loaded:
         report("predicting", 0, 1)
         try:
@@ -79,19 +73,30 @@ def analyse(loaded: Loaded | None, folder: str, name: str, report: Report) -> di
             error = f"no prediction: {getattr(refused, 'cause', refused)}"
         else:  # of these, what the models say of the whole recording, as they read it
             measured["warnings"] += prediction["warnings"]
-    _write(place / "measurements.json", measured)
+            _write(place / "measurements.json", measured)
+    return {"summary": summary_of(measured, prediction), "error": error}
+
+
+def summary_of(measured: Mapping, prediction: Mapping | None) -> dict:
+    """A recording in a line of the worklist."""
     summary = {
         "group": None,
         "probability": None,
         "heart_rate": measured["heart_rate"]["mean"],
         "warnings": sum(w["severity"] == "warning" for w in measured["warnings"]),
     }
-    if prediction is not None:
-        known = [g for g in prediction["groups"] if g["probability"] is not None]
-        if known:
-            highest = max(known, key=lambda g: g["probability"])
-            summary |= {"group": highest["group"], "probability": highest["probability"]}
-    return {"summary": summary, "error": error, "digest": prediction and prediction["model"]["digest"]}
+    known = [g for g in prediction["groups"] if g["probability"] is not None] if prediction else []
+    if known:
+        highest = max(known, key=lambda g: g["probability"])
+        summary |= {"group": highest["group"], "probability": highest["probability"]}
+    return summary
+
+
+def forget_predictions(folder: Path) -> None:
+    """Remove what models have said of a recording before: it may have been others, and saliencies do not say which."""
+    for pattern in ("prediction-*.json", "windows.json", "inference.npz", "saliency-*.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _predict(loaded: Loaded, record: Record, folder: Path, report: Report) -> dict:
@@ -134,6 +139,9 @@ def saliency(loaded: Loaded | None, folder: str, name: str, asked: Mapping) -> d
         loaded.models, record_of(Path(folder), name), asked["cls"], asked["method"], asked["window"]
     )
     _write(saliency_path(Path(folder), **asked), found)
+    kept = sorted(Path(folder).glob("saliency-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    for path in kept[:-MOST_SALIENCIES]:
+        path.unlink()
     return found
 
 

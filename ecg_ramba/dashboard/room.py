@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ecg_ramba import __version__
 from ecg_ramba.dashboard.events import Events
+from ecg_ramba.dashboard.filtering import Filtered
 from ecg_ramba.dashboard.grouping import Group, group
 from ecg_ramba.dashboard.jobs import Jobs, forget_sent
 from ecg_ramba.dashboard.limited import call
@@ -55,6 +56,7 @@ class Room:
         self.store = Store(settings.state / "history.sqlite")
         settings.recordings.mkdir(exist_ok=True)
         self.jobs = Jobs(self)
+        self.filtered = Filtered(settings)
         self.training = Training(settings.state, self.tell_state, self._use)
         self._lock = threading.Lock()
         self.models: ModelProcess | None = None
@@ -69,6 +71,7 @@ class Room:
         """
         shutil.rmtree(self.settings.incoming, ignore_errors=True)
         self.settings.incoming.mkdir()
+        self.filtered.clear()
         known = set(self.store.ids())
         for folder in self.settings.recordings.iterdir():
             if folder.name not in known:
@@ -200,8 +203,9 @@ class Room:
         return True
 
     def clear(self, id: str) -> None:
-        """Remove a recording's folder."""
+        """Remove a recording's files."""
         shutil.rmtree(self.folder(id), ignore_errors=True)
+        self.filtered.clear(id)
 
     def delete_everything(self) -> None:
         """Delete every recording."""

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING
 from ecg_ramba.dashboard.asked import Here, answered
+from ecg_ramba.dashboard.lanes import EXPRESS
 from ecg_ramba.dashboard.limited import call
 from ecg_ramba.dashboard.results import prediction_of
 from ecg_ramba.dashboard.room import Room
@@ -27,7 +28,7 @@ async def predict(request: Request, here: Here) -> dict:
         form = await receive(request, folder, most_mb=s.upload_mb, most_files=s.files)
         name, understood = await run_in_threadpool(_read, here, form, folder)
         place = folder / "recording"
-        job = here.models.submit("analyse", {"folder": str(place), "name": name}, express=True)
+        job = here.models.submit("analyse", {"folder": str(place), "name": name}, lane=EXPRESS)
         outcome = await answered(job)
         if outcome["error"]:
             raise HTTPException(422, outcome["error"])

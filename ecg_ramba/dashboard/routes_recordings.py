@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ecg_ramba.dashboard import schemas
 from ecg_ramba.dashboard.asked import Asked, Here
+from ecg_ramba.dashboard.routes_signal import signal_facts
 from ecg_ramba.dashboard.uploads import receive
 from ecg_ramba.files import check_space
 
@@ -114,6 +115,27 @@ def answers(item: Asked, here: Here, body: schemas.Answers):
     if changed is None:
         raise HTTPException(404, "the recording was deleted")
     return changed
+
+
+@router.post(
+    "/recordings/{id}/stop", status_code=202, response_model=schemas.Item, responses={409: {"model": schemas.Error}}
+)
+def stop(item: Asked, here: Here):
+    """Give up measuring and predicting a recording, soon; what was measured already stays."""
+    if not here.jobs.stop(item["id"]):
+        raise HTTPException(409, f"{item['name']} is not being analysed; it is {item['status']}")
+    return item
+
+
+@router.post(
+    "/recordings/{id}/analyse", status_code=202, response_model=schemas.Item, responses={409: {"model": schemas.Error}}
+)
+def analyse(item: Asked, here: Here):
+    """Measure and predict a recording again, one that was stopped or has failed."""
+    if item["status"] not in ("done", "failed") or item["understood"] is None:
+        raise HTTPException(409, f"{item['name']} cannot be analysed now; it is {item['status']}")
+    signal_facts(here.folder(item["id"]), item)
+    return here.jobs.analyse(item["id"]) or item
 
 
 @router.get("/events", response_class=StreamingResponse)

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from ecg_ramba import __version__
 from ecg_ramba.dashboard.analysis.poolings import DEFAULT_POOLING, POOLINGS
 from ecg_ramba.dashboard.asked import Asked, Here, answered, unless_deleted
+from ecg_ramba.dashboard.lanes import EXPRESS
 from ecg_ramba.dashboard.results import prediction_of, saliency_path
 from ecg_ramba.dashboard.room import NOTICE
 from ecg_ramba.dashboard.routes_signal import signal_facts
@@ -78,7 +79,7 @@ async def saliency(
     if path.is_file():
         return await run_in_threadpool(read_json, path)
     arguments = {"folder": str(folder), "name": item["name"], "asked": asked}
-    found = await answered(here.models.submit("saliency", arguments, express=True))
+    found = await answered(here.models.submit("saliency", arguments, lane=EXPRESS))
     await run_in_threadpool(unless_deleted, here, item)
     return found
 
@@ -88,9 +89,11 @@ async def report(item: Asked, here: Here, pooling: Literal[tuple(POOLINGS)] = DE
     """The ECG to scale, measurements, probabilities, digests and limits, as PDF."""
     folder = here.folder(item["id"])
     await run_in_threadpool(measured, folder, item)
+    if item["status"] in ("queued", "running"):
+        raise HTTPException(409, f"{item['name']} is still being analysed; its report would lack what is not there yet")
     await run_in_threadpool(write_json, folder / "facts.json", await run_in_threadpool(document_facts, here, item))
     arguments = {"folder": str(folder), "name": item["name"], "pooling": pooling}
-    await answered(here.models.submit("document", arguments, express=True))
+    await answered(here.models.submit("document", arguments, lane=EXPRESS))
     await run_in_threadpool(unless_deleted, here, item)
     content = await run_in_threadpool((folder / "report.pdf").read_bytes)
     return Response(content, media_type="application/pdf", headers=_attached(item, "pdf"))

@@ -55,10 +55,12 @@ def samples(
     status = next(one["status"] for one in facts["leads"] if one["name"] == lead)
     if status == "missing":
         raise HTTPException(404, f"{item['name']} has no lead {lead}, and it does not follow from others")
-    path = folder / f"{lead}.lead"
-    if (filter, notch) != ("off", "off"):
-        path = filtering.filtered_lead(here, folder, facts, lead, filter, notch)
-        unless_deleted(here, item)
-    content, begin, end = read_slice(path, facts["samples"], level, start, stop)
+    if (filter, notch) == ("off", "off"):
+        content, begin, end = read_slice(folder / f"{lead}.lead", facts["samples"], level, start, stop)
+    else:
+        try:
+            content, begin, end = here.filtered.slice(item["id"], lead, facts, (filter, notch), level, start, stop)
+        finally:  # whatever went wrong then: that it was deleted is why
+            unless_deleted(here, item)
     headers = {"X-Start": str(begin), "X-Stop": str(end)}
     return Response(content, media_type="application/octet-stream", headers=headers)

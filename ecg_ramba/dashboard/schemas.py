@@ -12,11 +12,12 @@ class Error(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """How far a job is; ``seconds_left`` of its stage at the pace so far, null while that says nothing."""
 
     stage: str
     done: int
     total: int
+    seconds_left: float | None = None
 
 
 class Understood(BaseModel):

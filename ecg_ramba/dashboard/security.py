@@ -12,7 +12,12 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STREAMED = ("/api/uploads", "/api/predict")
+"""Paths whose bodies are streamed to disk and bounded there; any other body would be held in memory."""
+LARGEST_BODY = 1 << 20
 
 COOKIE = "ecg_ramba_token"
 CSRF_HEADER = "x-ecg-ramba"
@@ -84,7 +89,7 @@ class Guard:
         if refusal is None and self._wants_cookie(scope):
             await _answer(guarded, 303, b"", [(b"location", b"/"), (b"set-cookie", self._cookie())])
         elif refusal is None:
-            await self.app(scope, receive, guarded)
+            await self.app(scope, receive if scope["path"] in STREAMED else _bounded(receive), guarded)
         else:
             status, sentence = refusal
             body = json.dumps({"error": sentence}).encode()
@@ -108,6 +113,9 @@ class Guard:
                 401,
                 "this server needs its token: open the address with ?token=… that it printed, or send it as Bearer",
             )
+        stated = headers.get("content-length", "")
+        if scope["path"] not in STREAMED and stated.isdecimal() and int(stated[:20]) > LARGEST_BODY:
+            return 413, TOO_LARGE
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -156,6 +164,24 @@ class Guard:
 
     def _cookie(self) -> bytes:
         return f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/".encode()
+
+
+TOO_LARGE = f"a request that is no upload has at most {LARGEST_BODY >> 10} KB"
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same body, refused where it grows too large, whatever was said of its length."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > LARGEST_BODY:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return bounded
 
 
 def _query_token(scope: Scope) -> str:

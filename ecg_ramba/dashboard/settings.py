@@ -34,6 +34,8 @@ class Settings:
         Files read at a time.
     worker_mb : int
         Memory of the process with the models, beyond what they take.
+    filtered_mb : int
+        Of filtered leads on disk, beyond the one looked at; what was not looked at for longest goes first.
     static : Path
         The built page.
     """
@@ -50,6 +52,7 @@ class Settings:
     reader: Limits = field(default_factory=Limits)
     readers: int = 2
     worker_mb: int = 8192
+    filtered_mb: int = 2048
     static: Path = Path(__file__).parent / "static"
 
     @property

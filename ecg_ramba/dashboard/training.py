@@ -62,11 +62,9 @@ class Training:
                 return False
             self._failed = ""
             self._work.mkdir(parents=True, exist_ok=True)
-            command = [sys.executable, "-m", "ecg_ramba.cli", "train", "--profile", "small", "--folds", str(FOLDS)]
-            command += ["--out", str(self._work / "runs"), "--models", str(self._work / "models")]
             with open(self._work / "log.txt", "ab") as said:
                 self._process = subprocess.Popen(
-                    command,
+                    command(self._work / "runs", self._work / "models"),
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
@@ -113,6 +111,12 @@ class Training:
         finally:
             self._process = None
             self._tell()
+
+
+def command(out: Path, models: Path) -> list[str]:
+    """What trains the small profile on the embedded cohort."""
+    program = [sys.executable, "-m", "ecg_ramba.cli", "train", "--profile", "small", "--folds", str(FOLDS)]
+    return [*program, "--out", str(out), "--models", str(models)]
 
 
 def has_models(folder: Path) -> bool:

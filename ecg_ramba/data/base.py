@@ -177,3 +177,23 @@ def _einthoven(signal: np.ndarray, leads: tuple[str, ...]) -> float:
     i, ii, iii = (signal[row] for row in map(leads.index, ("I", "II", "III")))
     size = float(ii.std(dtype=np.float64))
     return float((i + iii - ii).std(dtype=np.float64)) / size if size else float("nan")
+
+
+def lone_record(source: str, name: str, signal: np.ndarray, leads: tuple[str, ...], rate: float, **rest) -> Record:
+    """A recording of no data set: its own subject, without labels.
+
+    Parameters
+    ----------
+    source : str
+        Where it comes from, such as ``file`` or ``uploaded``.
+    name : str
+    signal : (leads, samples) float32 array
+    leads : tuple of str
+    rate : float
+    **rest
+        Further fields, such as ``units``, or ``quality`` in place of :func:`quality_of` of the signal.
+    """
+    facts = {"publisher": source, "publisher_id": name, "subject": name, "subject_known": False, "labelled": False}
+    if "quality" not in rest:
+        rest["quality"] = quality_of(signal, leads, rest.get("units", "mV"))
+    return Record(signal=signal, leads=leads, rate=rate, source=source, record=name, **facts, **rest)

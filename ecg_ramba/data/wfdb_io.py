@@ -58,7 +58,8 @@ def read_waveform(
     right_gain : float
         ADC units per millivolt.
     gaps : bool
-        Samples that are not valid stay, as NaN, where a recording with them is refused otherwise.
+        Samples that are not valid stay, as NaN, and a recording without a lead that is not constant is read, where
+        such recordings are refused otherwise.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def read_waveform(
         bad = ~np.isfinite(signal)
         counts = {name: int(n) for name, n in zip(names, bad.sum(axis=1), strict=True) if n}
         raise RecordError(header.path, f"samples that are not valid, of {signal.shape[1]} a lead: {counts}")
-    if np.all(low == high):
+    if not gaps and np.all(low == high):
         raise RecordError(header.path, "every lead is constant: there is no signal")
     return Waveform(signal=signal, leads=names, units=units, warnings=tuple(warnings))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecg_ramba.data.base import quality_of
+from ecg_ramba.data.base import lone_record
 from ecg_ramba.data.leads import LEADS, canonical_lead
 from ecg_ramba.data.record import Record
 from ecg_ramba.data.store import prepared_from_record
@@ -91,21 +91,8 @@ def read_recording(path: Path) -> Record:
     if not present:
         raise RecordError(header_path, f"none of its leads is one of {', '.join(LEADS)}")
     wave = read_waveform(header, leads=present)
-    return Record(
-        signal=wave.signal,
-        leads=wave.leads,
-        rate=header.rate,
-        units=wave.units,
-        source="file",
-        record=header_path.stem,
-        subject=header_path.stem,
-        subject_known=False,
-        publisher="file",
-        publisher_id=header_path.stem,
-        labelled=False,
-        quality=quality_of(wave.signal, wave.leads, wave.units),
-        warnings=wave.warnings,
-    )
+    name, rest = header_path.stem, {"units": wave.units, "warnings": wave.warnings}
+    return lone_record("file", name, wave.signal, wave.leads, header.rate, **rest)
 
 
 def prediction_json(prediction: Prediction, path: Path, models: Sequence[FoldModel]) -> str:

@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
-from ecg_ramba.data.base import quality_of
+from ecg_ramba.data.base import lone_record
 from ecg_ramba.data.leads import LEADS, canonical_lead
 from ecg_ramba.data.record import Record
 from ecg_ramba.errors import RecordError, UserError
@@ -86,19 +86,7 @@ def _record(name: str, row: dict) -> Record:
         raise RecordError(name, "a lead is named twice")
     if not np.isfinite(rate) or rate <= 0:
         raise RecordError(name, f"{rate} is no number of samples per second")
-    return Record(
-        signal=signal,
-        leads=leads,
-        rate=rate,
-        source="served",
-        record=name,
-        subject=name,
-        subject_known=False,
-        publisher="served",
-        publisher_id=name,
-        labelled=False,
-        quality=quality_of(signal, leads, "mV"),
-    )
+    return lone_record("served", name, signal, leads, rate)
 
 
 def signature(classes: Sequence[str]) -> ModelSignature:

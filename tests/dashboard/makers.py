@@ -97,11 +97,11 @@ def edf_bytes(folder: Path, signal, names, rate=500, unit="uV", scale=1000.0, ki
     return content
 
 
-def dicom_bytes(signal, names, rate=500.0, unit="uV", per_unit=1000.0, sensitivity=1.25) -> bytes:
-    """A 12-lead ECG waveform object."""
+def dicom_bytes(signal, names, rate=500.0, unit="uV", per_unit=1000.0, sensitivity=1.25, order="<") -> bytes:
+    """A 12-lead ECG waveform object; ``order`` of the bytes as numpy has it."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.sequence import Sequence
-    from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
     def code(value, meaning):
         item = Dataset()
@@ -125,13 +125,13 @@ def dicom_bytes(signal, names, rate=500.0, unit="uV", per_unit=1000.0, sensitivi
     group.SamplingFrequency = str(rate)
     group.ChannelDefinitionSequence = Sequence(channels)
     group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
-    group.WaveformData = np.round(signal.T * per_unit / sensitivity).astype("<i2").tobytes()
+    group.WaveformData = np.round(signal.T * per_unit / sensitivity).astype(f"{order}i2").tobytes()
     whole = Dataset()
     whole.SOPClassUID, whole.SOPInstanceUID, whole.Modality = TwelveLeadECGWaveformStorage, generate_uid(), "ECG"
     whole.PatientName = "Nobody^Made Up"
     whole.WaveformSequence = Sequence([group])
     whole.file_meta = FileMetaDataset()
-    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if order == "<" else ExplicitVRBigEndian
     whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID
     whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID
     out = io.BytesIO()

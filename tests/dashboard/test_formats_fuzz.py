@@ -47,6 +47,10 @@ def seeds(make, tmp_path_factory):
     made["edf"] = {"x.edf": make.edf(tmp, short, list(LEADS), 100)}
     made["bdf"] = {"x.bdf": make.edf(tmp, two, ["I", "II"], 100, kind="bdf")}
     made["dicom"] = {"x.dcm": make.dicom(short, [f"Lead {lead}" for lead in LEADS], 100.0)}
+    made["dicom-big"] = {"x.dcm": make.dicom(short, [f"Lead {lead}" for lead in LEADS], 100.0, order=">")}
+    parts = make.wfdb(tmp / "s", "p0", signal=two, leads=("I", "II"), rate=100.0)
+    parts |= make.wfdb(tmp / "s", "p1", signal=short[1:3], leads=("II", "III"), rate=100.0)
+    made["segments"] = {"x.hea": b"x/3 3 100 700\np0 300\n~ 100\np1 300\n"} | parts
     made["zip"] = {"x.zip": make.zip(made["wfdb16"] | made["csv"])}
     return made
 

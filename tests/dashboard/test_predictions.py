@@ -131,9 +131,65 @@ def test_deleted_while_it_is_worked_on(reader, make, wait):
     wait(lambda: not reader.room.folder(item["id"]).exists())
 
 
+def stage_of(reader, id):
+    return (reader.get(f"/api/recordings/{id}").json()["progress"] or {}).get("stage")
+
+
+def test_stopped_while_it_is_predicted_and_taken_up_again(reader, make, wait):
+    item = reader.upload(("stopped.json", make.json(make.ecg(seconds=300), rate=500)))["items"][0]
+    place = f"/api/recordings/{item['id']}"
+    wait(lambda: stage_of(reader, item["id"]) == "predicting")
+    early = reader.get(f"{place}/measurements")
+    assert early.status_code == 200  # before the prediction is there
+    assert reader.get(f"{place}/report.pdf").status_code == 409
+    assert reader.post(f"{place}/stop").status_code == 202
+    found = reader.settled(item["id"])
+    assert (found["status"], found["error"]) == ("done", "no prediction: it was stopped")
+    assert found["summary"]["heart_rate"] == early.json()["heart_rate"]["mean"]
+    assert reader.get(f"{place}/prediction").status_code == 422
+    assert reader.post(f"{place}/stop").status_code == 409
+    assert reader.room.store.hidden(item["id"])["model"] == reader.room.models.facts["digest"]  # no start takes it up
+    assert reader.post(f"{place}/analyse").status_code == 202
+    assert reader.settled(item["id"], 120)["error"] == ""
+    assert reader.get(f"{place}/prediction").status_code == 200
+
+
+def test_stopped_while_it_waits(reader, make, wait):
+    first, second = (
+        reader.upload((f"{name}.json", make.json(make.ecg(seconds=200), rate=500)))["items"][0] for name in "ab"
+    )
+    place = f"/api/recordings/{second['id']}"
+    wait(lambda: stage_of(reader, second["id"]) == "waiting")
+    assert reader.post(f"{place}/stop").status_code == 202
+    found = reader.get(place).json()
+    assert (found["status"], found["error"]) == ("failed", "it was stopped before it was measured")
+    assert reader.settled(first["id"], 120)["error"] == ""
+
+
+def test_short_recordings_come_between_while_a_long_one_is_read(reader, make, wait):
+    long = reader.upload(("long.json", make.json(make.ecg(seconds=600), rate=500)))["items"][0]
+    wait(lambda: stage_of(reader, long["id"]) in ("measuring", "predicting"))
+    short = reader.one(("short.json", make.json(make.ecg(), rate=500)))
+    assert (short["status"], short["error"]) == ("done", "")
+    assert reader.get(f"/api/recordings/{long['id']}").json()["status"] == "running"
+    assert reader.settled(long["id"], 120)["error"] == ""
+
+
+def test_what_was_computed_before_is_not_the_next_models(reader, make):
+    item = reader.one(("again.json", make.json(make.ecg(), rate=500)))
+    place = f"/api/recordings/{item['id']}"
+    classes = reader.get(f"{place}/prediction").json()["classes"]
+    cls = next(c["class"] for c in classes if c["probability"] is not None)
+    assert reader.get(f"{place}/saliency", params={"class": cls}).status_code == 200
+    assert len(reader.get(f"{place}/export.json").json()["saliency"]) == 1
+    assert reader.post(f"{place}/analyse").status_code == 202
+    assert reader.settled(item["id"])["error"] == ""
+    assert reader.get(f"{place}/export.json").json()["saliency"] == []
+
+
 def test_a_killed_analysis_fails_alone(reader, make, wait):
     item = reader.upload(("killed.json", make.json(make.ecg(seconds=300), rate=500)))["items"][0]
-    other = reader.upload(("other.json", make.json(make.ecg(), rate=500)))["items"][0]
+    other = reader.upload(("other.json", make.json(make.ecg(seconds=130), rate=500)))["items"][0]
     place = f"/api/recordings/{item['id']}"
     wait(lambda: (reader.get(place).json()["progress"] or {}).get("stage") == "predicting")
     os.kill(reader.room.models._process.pid, signal.SIGKILL)

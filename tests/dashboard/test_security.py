@@ -124,6 +124,19 @@ def test_every_answer_has_the_headers():
         assert found.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_body_that_is_no_upload_is_bounded(open_server, tmp_path, stated):
+    from ecg_ramba.dashboard.settings import Settings
+
+    body = b'{"note": "' + b"a" * 2**21 + b'"}'
+    with open_server(Settings(state=tmp_path / "s")) as there:
+        place, kind = "/api/recordings/r_0123456789abcdef", {"Content-Type": "application/json"}
+        sent = body if stated else (body[i : i + 2**16] for i in range(0, len(body), 2**16))
+        found = there.patch(place, content=sent, headers=kind)
+        assert (found.status_code, found.json()["error"]) == (413, "a request that is no upload has at most 1024 KB")
+        assert there.patch(place, content=b'{"note": "a"}', headers=kind).status_code == 404
+
+
 def test_loopback():
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.0.1", "example.org", "")))

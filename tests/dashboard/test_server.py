@@ -338,18 +338,51 @@ def test_a_restart_keeps_history_and_goes_on(open_server, make, tmp_path):
 
 def test_what_is_computed_for_a_deleted_recording_goes_too(client, make, monkeypatch):
     item = client.one(("late.json", make.json(make.ecg(), rate=500)))
-    folder, lead = client.room.folder(item["id"]), filtering.filtered_lead
+    folder, kept = client.room.folder(item["id"]), client.room.filtered
 
     def deleted_meanwhile(*arguments):
         client.room.delete(item["id"])
         folder.mkdir()
         (folder / "II.lead").write_bytes(bytes(40_000))
-        return lead(*arguments)
+        return filtering.Filtered.slice(kept, *arguments)
 
-    monkeypatch.setattr(filtering, "filtered_lead", deleted_meanwhile)
+    monkeypatch.setattr(kept, "slice", deleted_meanwhile)
     query = {"lead": "II", "filter": "0.5-40"}
     assert client.get(f"/api/recordings/{item['id']}/samples", params=query).status_code == 404
     assert not folder.exists()
+    assert list(kept.folder.glob(f"*{item['id']}*")) == []
+
+
+def test_filtered_leads_are_kept_within_a_limit(open_server, make, tmp_path):
+    settings = Settings(state=tmp_path / "s", filtered_mb=1)
+    with open_server(settings) as here:
+        item = here.one(("a.json", make.json(make.ecg(seconds=130), rate=500)))  # 0.4 MB a lead, with its levels
+        folder = here.room.filtered.folder
+        first = here.lead(item["id"], "I", filter="0.5-40")
+        for lead in ("II", "III", "I", "V1"):
+            here.lead(item["id"], lead, filter="0.5-40")
+            assert sum(path.stat().st_size for path in folder.iterdir()) <= 2**20
+        # I was looked at after II and III
+        assert sorted(path.name.split("_")[2] for path in folder.iterdir()) == ["I", "V1"]
+        for lead in ("II", "III"):
+            here.lead(item["id"], lead, filter="0.5-40")
+        assert not (folder / f"{item['id']}_I_0.5-40_off.lead").exists()
+        np.testing.assert_array_equal(here.lead(item["id"], "I", filter="0.5-40"), first)  # made again, the same
+        with ThreadPoolExecutor(12) as at_once:
+            found = list(at_once.map(lambda lead: here.lead(item["id"], lead, filter="0.5-40", notch="50"), LEADS * 2))
+        assert [one.size for one in found] == [65_000] * 24
+        assert here.delete(f"/api/recordings/{item['id']}").status_code == 204
+        assert list(folder.iterdir()) == []
+        (folder / "left").write_bytes(b"by a server that was killed")
+    with open_server(settings):
+        assert list(folder.iterdir()) == []
+
+
+def test_nothing_of_a_refused_file_stays(client):
+    item = client.one(("letter.mat", b"\x00" * 1000))
+    assert item["status"] == "refused"
+    folder = client.room.folder(item["id"])
+    assert not folder.exists() or list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("interrupted", [{"understood": None}, {}])

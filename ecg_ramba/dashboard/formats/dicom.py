@@ -24,14 +24,13 @@ def read_dicom(path: Path) -> Reading:
 
     try:
         whole = pydicom.dcmread(path, specific_tags=["SOPClassUID", "WaveformSequence", "Modality"])
-        if whole.original_encoding[1] is False:
-            raise FormatError("it is DICOM with the most significant byte first, a retired form that is not read")
         groups = list(whole.get("WaveformSequence") or [])
         if not groups:
             kind = whole.get("SOPClassUID")
             name = getattr(kind, "name", None) or "of an unknown kind"
             raise FormatError(f"it is a DICOM file ({name}) without a waveform; ECG waveforms are read, not pictures")
-        found = [_group(group) for group in groups]
+        order = ">" if whole.original_encoding[1] is False else "<"
+        found = [_group(group, order) for group in groups]
     except (InvalidDicomError, BytesLengthException, OSError, EOFError) as error:
         raise FormatError(f"it is a DICOM file that cannot be read ({error})") from None
     except (AttributeError, KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
@@ -43,17 +42,21 @@ def read_dicom(path: Path) -> Reading:
     return best
 
 
-_TYPES = {"SB": "<i1", "UB": "<u1", "SS": "<i2", "US": "<u2", "SL": "<i4", "UL": "<u4"}
+_TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 
 
-def _group(group) -> Reading:
-    """One multiplex group: samples times sensitivity and its correction, plus the baseline."""
+def _group(group, order: str) -> Reading:
+    """One multiplex group: samples times sensitivity and its correction, plus the baseline.
+
+    ``order`` of the bytes: ``<``, or ``>`` in the retired transfer syntax with the most significant one first.
+    """
     channels, samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
     checked_channels(channels, "its waveform")
     kind = _TYPES.get(str(group.WaveformSampleInterpretation))
     if kind is None:
         raise FormatError(f"its samples are {str(group.WaveformSampleInterpretation)[:10]!r}, which is not read")
     content = group.WaveformData
+    kind = order + kind
     needed = channels * samples * np.dtype(kind).itemsize
     if len(content) < needed:
         raise FormatError(f"its waveform is cut short: {samples} samples of {channels} channels stated")

@@ -21,6 +21,7 @@ def read_edf(path: Path) -> Reading:
     """
     import pyedflib
 
+    _refuse_pieces(path)
     # The library wants the ending that the format has, and writes what it thinks to the terminal.
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         ending = ".bdf" if path.open("rb").read(1) == b"\xff" else ".edf"
@@ -35,6 +36,19 @@ def read_edf(path: Path) -> Reading:
             return _read(file, path.stat().st_size)
         finally:
             file.close()
+
+
+def _refuse_pieces(path: Path) -> None:
+    """Refuse EDF+D: its records do not follow one another, and would be drawn and measured as if they did."""
+    with open(path, "rb") as file:
+        header = file.read(256)
+    if header[192:197] not in (b"EDF+D", b"BDF+D"):
+        return
+    signals, records = (text.decode("ascii", "replace").strip() for text in (header[252:256], header[236:244]))
+    raise FormatError(
+        f"it is an {header[192:197].decode()} file: {signals} signals in {records} records with gaps of time between "
+        "them, which is not read; export it without gaps (EDF+C), or each piece by itself"
+    )
 
 
 def _read(file, size: int) -> Reading:

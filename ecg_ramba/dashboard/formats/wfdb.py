@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from ecg_ramba.dashboard.formats.leads import lead_of
 from ecg_ramba.dashboard.formats.reading import FormatError, Reading, checked_channels, checked_rate
 from ecg_ramba.dashboard.formats.units import unit_of
+from ecg_ramba.dashboard.formats.wfdb_segments import has_segments, put_together, segments_of
 from ecg_ramba.data.leads import LEADS
 from ecg_ramba.data.wfdb_header import read_header
 from ecg_ramba.data.wfdb_io import read_waveform
@@ -34,8 +35,9 @@ def read_wfdb(files: Mapping[str, Path], name: str) -> Reading:
     Parameters
     ----------
     files : mapping of str to Path
-        The header (its name ends in ``.hea``) and its signal files: the names that they were sent under, and where
-        they lie. The names are looked up, never opened.
+        The header (its name ends in ``.hea``) and its signal files; of a record of segments its header first, then
+        theirs and their signal files: the names that they were sent under, and where they lie. The names are looked
+        up, never opened.
     name : str
         What the recording is called in messages.
 
@@ -47,11 +49,36 @@ def read_wfdb(files: Mapping[str, Path], name: str) -> Reading:
     header = next((path for sent, path in files.items() if sent.lower().endswith(".hea")), None)
     if header is None:
         raise AssertionError(f"no header among {list(files)}")
-    with tempfile.TemporaryDirectory(dir=header.parent) as scratch:
-        try:
-            return _read(Path(scratch), header.read_bytes()[:LONGEST_HEADER], files)
-        except RecordError as error:
-            raise FormatError(f"{name}.hea is a WFDB header, but: {error.cause}") from None
+    try:
+        content = _header(header)
+        segments = segments_of(content)
+        if segments is None:
+            return _read_one(header.parent, content, files)
+        return put_together(segments, lambda segment: _read_segment(header.parent, segment, files))
+    except RecordError as error:
+        raise FormatError(f"{name}.hea is a WFDB header, but: {error.cause}") from None
+
+
+def _header(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(LONGEST_HEADER)
+
+
+def _read_segment(parent: Path, name: str, files: Mapping[str, Path]) -> Reading:
+    if f"{name}.hea" not in files:
+        raise FormatError("it was not sent with the record's header; drop all its files together")
+    content = _header(files[f"{name}.hea"])
+    if has_segments(content):
+        raise FormatError("it consists of segments itself, which is not read")
+    try:
+        return _read_one(parent, content, files)
+    except RecordError as error:
+        raise FormatError(error.cause) from None
+
+
+def _read_one(parent: Path, content: bytes, files: Mapping[str, Path]) -> Reading:
+    with tempfile.TemporaryDirectory(dir=parent) as scratch:
+        return _read(Path(scratch), content, files)
 
 
 def _read(scratch: Path, content: bytes, files: Mapping[str, Path]) -> Reading:

@@ -56,7 +56,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
   return (
     <>
       <main className="record" aria-label={`Recording ${item.name}`}>
-        <Head {...props} shown={viewing !== null} />
+        <Head {...props} shown={viewing !== null} pooling={prediction?.pooling ?? null} />
         {item.error && (
           <p role="alert" className="error card">
             {item.error}
@@ -113,7 +113,7 @@ export function Record(props: HeadProps & { state: ServerState | null; onItem(it
   );
 }
 
-function Head({ item, shown, wide, onWide, onGone, onBack }: HeadProps & { shown: boolean }) {
+function Head({ item, shown, pooling, wide, onWide, onGone, onBack }: HeadProps & { shown: boolean; pooling: string | null }) {
   const [asking, setAsking] = useState(false);
   const [error, setError] = useState("");
   return (
@@ -132,12 +132,13 @@ function Head({ item, shown, wide, onWide, onGone, onBack }: HeadProps & { shown
         <Progress item={item} />
       </div>
       <div className="documents">
+        <Analysis item={item} onError={setError} />
         {shown && <button type="button" className="widen" aria-pressed={wide} onClick={onWide} title="Hide the worklist and the findings">
           Wide
         </button>}
         {item.status === "done" && (
           <>
-            <a className="button" href={api.report(item.id)} download={`${item.name}.pdf`}>
+            <a className="button" href={api.report(item.id, pooling)} download={`${item.name}.pdf`}>
               PDF report
             </a>
             <a className="button" href={api.export(item.id)} download={`${item.name}.json`}>
@@ -165,6 +166,36 @@ function Head({ item, shown, wide, onWide, onGone, onBack }: HeadProps & { shown
       )}
     </header>
   );
+}
+
+/** Stop what is being computed, or compute again what was stopped or failed. */
+function Analysis({ item, onError }: { item: Item; onError(sentence: string): void }) {
+  const [asked, setAsked] = useState("");
+  useEffect(() => setAsked(""), [item.status]);
+  const ask = (what: "stop" | "analyse") => {
+    setAsked(what);
+    onError("");
+    api[what](item.id).catch((problem: unknown) => {
+      setAsked("");
+      onError(sentenceOf(problem));
+    });
+  };
+  const atWork = (item.status === "queued" || item.status === "running") && item.progress?.stage !== "reading";
+  if (atWork) {
+    return (
+      <button type="button" disabled={asked === "stop"} onClick={() => ask("stop")}>
+        {asked === "stop" ? "Stopping …" : "Stop"}
+      </button>
+    );
+  }
+  if (item.error && item.understood && (item.status === "done" || item.status === "failed")) {
+    return (
+      <button type="button" disabled={asked === "analyse"} onClick={() => ask("analyse")}>
+        Analyse again
+      </button>
+    );
+  }
+  return null;
 }
 
 function About({ item, onItem }: { item: Item; onItem(item: Item): void }) {

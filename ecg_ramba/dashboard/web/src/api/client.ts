@@ -79,7 +79,10 @@ export const api = {
     json<Saliency>(of(id, `/saliency?${new URLSearchParams({ class: cls, method, window: String(window) })}`), {
       signal,
     }),
-  report: (id: string) => of(id, "/report.pdf"),
+  stop: (id: string) => json<Item>(of(id, "/stop"), { method: "POST" }),
+  analyse: (id: string) => json<Item>(of(id, "/analyse"), { method: "POST" }),
+  report: (id: string, pooling: string | null) =>
+    of(id, pooling ? `/report.pdf?${new URLSearchParams({ pooling })}` : "/report.pdf"),
   export: (id: string) => of(id, "/export.json"),
 
   /** Samples (level 1) or pairs of minimum and maximum (level > 1), with the samples that they cover. */

@@ -36,7 +36,7 @@ export interface Item {
   uploaded: string;
   bytes: number;
   status: Status;
-  progress: { stage: string; done: number; total: number } | null;
+  progress: { stage: string; done: number; total: number; seconds_left?: number | null } | null;
   error: string;
   understood: {
     leads: string[];

@@ -50,8 +50,6 @@ export function sampleOfTime(time: number, rate: number, samples: number): numbe
   return Math.max(0, Math.min(samples - 1, Math.round(time * rate)));
 }
 
-export const timeOfSample = (sample: number, rate: number): number => sample / rate;
-
 /** The cell under a point; the nearest band of the column where rows do not reach. */
 export function cellAt(cells: readonly Cell[], x: number, y: number): Cell | null {
   let best: Cell | null = null;

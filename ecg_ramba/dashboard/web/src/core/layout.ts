@@ -59,7 +59,8 @@ export interface LaidOut {
 }
 
 const GUTTER_MM = 9;
-const HEAD_PX = 6;
+/** Pixels above the first row. */
+export const HEAD_PX = 6;
 const ROW_MM = { least: 13, most: 42 };
 
 /** How many seconds a row shows; never more than there are. */

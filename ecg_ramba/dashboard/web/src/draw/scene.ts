@@ -1,10 +1,10 @@
 /** One frame of the twelve-lead view. */
 
 import type { LeadStatus } from "../api/types";
-import { type Cell, CSS_PX_PER_MM } from "../core/geometry";
-import { layOut, type LaidOut } from "../core/layout";
+import type { Cell } from "../core/geometry";
+import type { LaidOut } from "../core/layout";
 import type { Tiles } from "../signal/tiles";
-import type { ViewStore } from "../view/store";
+import type { Canvas, ViewStore } from "../view/store";
 import { drawCallipers } from "./callipers";
 import { drawMarks } from "./marks";
 import type { Palette } from "./palette";
@@ -13,35 +13,18 @@ import { drawSaliency } from "./saliency";
 import type { Strips } from "./strips";
 import { levelOf } from "./trace";
 
-export interface Surface {
+export interface Surface extends Canvas {
   context: CanvasRenderingContext2D;
-  width: number;
-  height: number;
-  ratio: number;
   colours: Palette;
-  /** Correction for the screen's real pixels. */
-  calibration: number;
   strips: Strips;
 }
 
-export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut {
+export function draw(surface: Surface, store: ViewStore, tiles: Tiles): void {
   const { context, width, height, ratio, colours } = surface;
   const state = store.get();
-  const page = layOut({
-    width,
-    height,
-    layout: state.layout,
-    rhythm: store.rhythm,
-    focus: state.focus,
-    basePxPerMm: CSS_PX_PER_MM * surface.calibration,
-    zoom: state.zoom,
-    speed: state.speed,
-    gain: state.gain,
-    start: state.start,
-    seconds: store.info.seconds,
-    top: state.top,
-    ratio,
-  });
+  store.drawnOn({ width, height, ratio, calibration: surface.calibration });
+  const page = store.laidOut;
+  if (!page) return;
   const statuses = new Map(store.info.leads.map((lead) => [lead.name, lead.status]));
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawPaper(context, page, { width, height }, ratio, colours);
@@ -57,7 +40,6 @@ export function draw(surface: Surface, store: ViewStore, tiles: Tiles): LaidOut 
   if (state.loading === whole || state.shown.start !== start || state.shown.window !== window) {
     queueMicrotask(() => store.set({ loading: !whole, shown: { start, window } }));
   }
-  return page;
 }
 
 function drawTraces(surface: Surface, page: LaidOut, tiles: Tiles, statuses: Map<string, LeadStatus>, filters: string, measuring: boolean): boolean {

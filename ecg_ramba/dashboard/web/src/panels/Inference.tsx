@@ -25,7 +25,8 @@ export function Inference(props: {
   const [chosen, setChosen] = useState<string | null>(null);
   const [window, setWindow] = useState(0);
   const model = state?.models?.digest ?? "none";
-  const ready = item.status === "done" && state?.models !== null;
+  // what is said of a recording that is done is why it has no prediction
+  const ready = item.status === "done" && !item.error && state?.models !== null;
   const answer = useAnswer(item.id, ready ? `${model}|${pooling}` : null, (signal) => api.prediction(item.id, pooling, signal));
   const prediction = ready ? answer.data : null;
   useEffect(() => onPrediction(prediction), [prediction, onPrediction]);
@@ -34,6 +35,7 @@ export function Inference(props: {
   if (item.status === "queued" || item.status === "running") {
     return <p className="empty" role="status">The model has not come to this recording yet: {progressText(item) || "it waits"}.</p>;
   }
+  if (item.error) return <p className="empty">{item.error}</p>;
   if (answer.error && !prediction) return <p role="alert" className="error">{answer.error}</p>;
   if (!prediction) return answer.loading ? <p className="empty" role="status">Reading the prediction …</p> : <p className="empty">Nothing is predicted for this recording.</p>;
 

@@ -146,12 +146,4 @@ export class Tiles {
     this.waiting.clear();
     for (const stop of this.running.values()) stop.abort();
   }
-
-  get busy(): boolean {
-    return this.running.size + this.waiting.size > 0;
-  }
-
-  get bytesHeld(): number {
-    return this.cache.weight;
-  }
 }

@@ -1,4 +1,8 @@
-/** What this browser remembers: the theme and how large its screen's pixels are. Nothing of a recording. */
+/**
+ * What this browser remembers: the theme and how large its screen's pixels are. Nothing of a recording.
+ *
+ * The page's theme stands in `data-theme` of the root: the one chosen, else the system's, and in print the light one.
+ */
 
 import { useSyncExternalStore } from "react";
 
@@ -33,11 +37,30 @@ function read(): Settings {
   }
 }
 
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const recolours = new Set<() => void>();
+let printing = false;
+
 function show(): void {
-  if (held.theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = held.theme;
+  const { dataset } = document.documentElement;
+  const before = dataset.theme;
+  dataset.theme = printing ? "light" : held.theme !== "auto" ? held.theme : dark.matches ? "dark" : "light";
+  if (dataset.theme !== before) for (const recolour of recolours) recolour();
 }
 show();
+dark.addEventListener("change", show);
+for (const event of ["beforeprint", "afterprint"]) {
+  window.addEventListener(event, () => {
+    printing = event === "beforeprint";
+    show();
+  });
+}
+
+/** Call whenever the page's colours have changed, before anything else happens: a print takes what is there then. */
+export function onColours(recolour: () => void): () => void {
+  recolours.add(recolour);
+  return () => recolours.delete(recolour);
+}
 
 export function changeSettings(patch: Partial<Settings>): void {
   held = { ...held, ...patch };

@@ -6,14 +6,13 @@ import { addTrace, levelOf } from "../draw/trace";
 import { type Cell, type Scale } from "../core/geometry";
 import { clock } from "../core/format";
 import type { Tiles } from "../signal/tiles";
-import { useSettings } from "../ui/settings";
+import { onColours } from "../ui/settings";
 import type { Actions } from "./actions";
 import { useView } from "./store";
 
 export function Overview({ actions, tiles }: { actions: Actions; tiles: Tiles }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { store } = actions;
-  const { theme } = useSettings();
   const seconds = store.info.seconds;
 
   useEffect(() => {
@@ -73,6 +72,7 @@ export function Overview({ actions, tiles }: { actions: Actions; tiles: Tiles })
     const resize = new ResizeObserver(request);
     resize.observe(element);
     const leave = store.subscribe(request);
+    const plain = onColours(request);
     const again = window.setInterval(() => {
       if (!complete) request();
     }, 250);
@@ -81,8 +81,9 @@ export function Overview({ actions, tiles }: { actions: Actions; tiles: Tiles })
       window.clearInterval(again);
       resize.disconnect();
       leave();
+      plain();
     };
-  }, [seconds, store, theme, tiles]);
+  }, [seconds, store, tiles]);
 
   const go = (event: React.PointerEvent<HTMLCanvasElement>) => {
     const box = event.currentTarget.getBoundingClientRect();

@@ -5,7 +5,7 @@ import { draw, type Surface } from "../draw/scene";
 import { Strips } from "../draw/strips";
 import { palette } from "../draw/palette";
 import { clock } from "../core/format";
-import { useSettings } from "../ui/settings";
+import { onColours, useSettings } from "../ui/settings";
 import type { Actions } from "./actions";
 import { press } from "./keys";
 import { listen } from "./pointer";
@@ -39,7 +39,7 @@ export function Paper({ actions, redraw }: { actions: Actions; redraw: Redraw })
     let frame = 0;
     const paint = () => {
       frame = 0;
-      store.laidOut = draw(surface, store, tiles);
+      draw(surface, store, tiles);
       element.dataset.frames = String(Number(element.dataset.frames ?? 0) + 1);
     };
     const request = () => {
@@ -56,12 +56,9 @@ export function Paper({ actions, redraw }: { actions: Actions; redraw: Redraw })
     resize.observe(element);
     const recolour = () => {
       surface.colours = palette(element);
-      request();
+      paint();
     };
-    const dark = window.matchMedia("(prefers-color-scheme: dark)");
-    const print = window.matchMedia("print");
-    dark.addEventListener("change", recolour);
-    print.addEventListener("change", recolour);
+    const plain = onColours(recolour);
     const leave = store.subscribe(() => {
       const { filter, notch } = store.get();
       tiles.use({ filter, notch });
@@ -71,12 +68,11 @@ export function Paper({ actions, redraw }: { actions: Actions; redraw: Redraw })
     return () => {
       cancelAnimationFrame(frame);
       resize.disconnect();
-      dark.removeEventListener("change", recolour);
-      print.removeEventListener("change", recolour);
+      plain();
       leave();
       deaf();
     };
-  }, [actions, redraw, settings.calibration, settings.theme, store, tiles]);
+  }, [actions, redraw, settings.calibration, store, tiles]);
 
   return (
     <div className="paper">

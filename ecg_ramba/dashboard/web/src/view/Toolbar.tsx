@@ -115,11 +115,12 @@ export function StatusLine({ actions }: { actions: Actions }) {
     <div className="statusline">
       <strong>{scale}</strong>
       <span>{filter}</span>
-      <span title={`${(CSS_PX_PER_MM * calibration * zoom).toFixed(2)} pixels a millimetre`}>
+      <span className="to-scale" title={`${(CSS_PX_PER_MM * calibration * zoom).toFixed(2)} pixels a millimetre`}>
         {zoom === 1
           ? `To scale (${measured ? "screen measured" : "1/96 in pixels"})`
           : `Zoom ${(zoom * 100).toFixed(0)} %, not to scale`}
       </span>
+      <span className="printed">Not to scale on this print; the PDF report is.</span>
       {zoom !== 1 && (
         <button type="button" className="link" onClick={() => actions.toScale()}>
           to scale

@@ -2,7 +2,7 @@
 
 import { type Calliper, free, type Point, snapped, stepped, type Trace } from "../core/callipers";
 import { cellAt, cellShowing, type Cell, type Scale, sampleOfTime, timeOfX, xOfTime, yOfMv } from "../core/geometry";
-import { LEADS } from "../core/layout";
+import { HEAD_PX, type LaidOut, LEADS } from "../core/layout";
 import type { Tiles } from "../signal/tiles";
 import { GAINS, SPEEDS, type ViewStore, ZOOM } from "./store";
 
@@ -54,17 +54,16 @@ export class Actions {
   /** Magnify about a place of the page, which stays where it is. */
   zoom(factor: number, x?: number, y?: number): void {
     const { zoom, start, top } = this.store.get();
-    const page = this.store.laidOut;
     const next = clamp(zoom * factor, ZOOM.least, ZOOM.most);
-    if (!page || next === zoom) return;
-    const wide = page.window * page.scale.speed * page.scale.pxPerMm;
-    const share = x === undefined ? 0.5 : clamp((x - page.gutter) / Math.max(1, wide), 0, 1);
-    const window = Math.min(this.store.info.seconds, (page.window * zoom) / next);
-    const at = y ?? 0;
+    const [page, after] = [this.store.laidOut, this.store.layOutWith({ zoom: next })];
+    if (!page || !after || next === zoom) return;
+    const perSecond = ({ scale }: LaidOut) => scale.speed * scale.pxPerMm;
+    const across = x === undefined ? (page.window * perSecond(page)) / 2 : Math.max(0, x - page.gutter);
+    const down = (y ?? HEAD_PX) - HEAD_PX;
     this.store.set({
       zoom: next,
-      start: clamp(start + (page.window - window) * share, 0, Math.max(0, this.store.info.seconds - window)),
-      top: Math.max(0, (top + at) * (next / zoom) - at),
+      start: clamp(start + across / perSecond(page) - across / perSecond(after), 0, after.lastStart),
+      top: clamp((top + down) * (next / zoom) - down, 0, after.lastTop),
     });
   }
 

@@ -95,7 +95,7 @@ export function listen(canvas: HTMLCanvasElement, actions: Actions): () => void 
     } else if (drag.kind === "pinch") {
       const now = pinch();
       if (now?.kind !== "pinch") return;
-      actions.pan((drag.middle.x - now.middle.x) / (page.scale.speed * page.scale.pxPerMm));
+      actions.pan((drag.middle.x - now.middle.x) / (page.scale.speed * page.scale.pxPerMm), drag.middle.y - now.middle.y);
       if (drag.apart > 0) actions.zoom(now.apart / drag.apart, now.middle.x, now.middle.y);
       drag = now;
     } else if (drag.kind === "new") {

@@ -3,7 +3,8 @@
 import { useSyncExternalStore } from "react";
 import type { Delineation, Saliency, SignalInfo } from "../api/types";
 import type { Calliper } from "../core/callipers";
-import type { LaidOut, LayoutName } from "../core/layout";
+import { CSS_PX_PER_MM } from "../core/geometry";
+import { type LaidOut, layOut, type LayoutName } from "../core/layout";
 
 export interface ViewState {
   layout: LayoutName;
@@ -39,6 +40,14 @@ export interface Marks {
   delineation: Delineation | null;
 }
 
+/** What the paper is drawn on: CSS pixels, device pixels in one, and the correction for the screen's real pixels. */
+export interface Canvas {
+  width: number;
+  height: number;
+  ratio: number;
+  calibration: number;
+}
+
 const FRESH: ViewState = {
   layout: "3x4",
   speed: 25,
@@ -65,8 +74,8 @@ const FRESH: ViewState = {
 export class ViewStore {
   private state: ViewState;
   private readonly listeners = new Set<() => void>();
-  /** As drawn last; the pointer and the keyboard act on what is seen. */
-  laidOut: LaidOut | null = null;
+  private canvas: Canvas | null = null;
+  private laid: { state: ViewState; page: LaidOut } | null = null;
   marks: Marks | null = null;
   private next = 1;
 
@@ -86,6 +95,36 @@ export class ViewStore {
   }
 
   get = (): ViewState => this.state;
+
+  /** The paper is drawn on a canvas of this size from now on. */
+  drawnOn(canvas: Canvas): void {
+    const before = this.canvas;
+    const same = before && (Object.keys(canvas) as (keyof Canvas)[]).every((key) => canvas[key] === before[key]);
+    if (!same) this.laid = null;
+    this.canvas = canvas;
+  }
+
+  /**
+   * The paper as the state has it: what is drawn next, and what pointer and keyboard act on, so that of several moves
+   * within one frame each begins where the one before ended. Null while there is no canvas.
+   */
+  get laidOut(): LaidOut | null {
+    if (this.laid?.state !== this.state) {
+      const page = this.layOutWith({});
+      this.laid = page && { state: this.state, page };
+    }
+    return this.laid?.page ?? null;
+  }
+
+  /** The paper as it would be with something changed. */
+  layOutWith(patch: Partial<ViewState>): LaidOut | null {
+    if (!this.canvas) return null;
+    const { layout, focus, zoom, speed, gain, start, top } = { ...this.state, ...patch };
+    const { width, height, ratio, calibration } = this.canvas;
+    const { rhythm, info } = this;
+    const basePxPerMm = CSS_PX_PER_MM * calibration;
+    return layOut({ layout, focus, zoom, speed, gain, start, top, width, height, ratio, rhythm, basePxPerMm, seconds: info.seconds });
+  }
 
   set(patch: Partial<ViewState>): void {
     this.state = { ...this.state, ...patch };

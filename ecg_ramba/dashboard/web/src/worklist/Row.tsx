@@ -1,7 +1,7 @@
 /** One recording of the worklist. */
 
 import type { Item, Status } from "../api/types";
-import { clock, day, percent, shortDay } from "../core/format";
+import { clock, day, percent, roughly, shortDay } from "../core/format";
 
 const SAID: Record<Status, string> = {
   question: "Question",
@@ -18,8 +18,9 @@ export function StatusBadge({ status }: { status: Status }) {
 
 export function progressText(item: Item): string {
   if (!item.progress) return "";
-  const { stage, done, total } = item.progress;
-  return total > 0 ? `${stage}, ${done} of ${total}` : stage;
+  const { stage, done, total, seconds_left: left } = item.progress;
+  // how far a wait or a measurement is nobody knows
+  return total > 1 ? `${stage}, ${done} of ${total}${left === null || left === undefined ? "" : `, about ${roughly(left)} left`}` : stage;
 }
 
 export function Progress({ item }: { item: Item }) {
@@ -27,7 +28,7 @@ export function Progress({ item }: { item: Item }) {
   const { done, total } = item.progress;
   return (
     <div className="progress">
-      <progress aria-label={`Progress of ${item.name}`} max={total || 1} value={total ? done : undefined} />
+      <progress aria-label={`Progress of ${item.name}`} max={total || 1} value={total > 1 ? done : undefined} />
       <span>{progressText(item)}</span>
     </div>
   );

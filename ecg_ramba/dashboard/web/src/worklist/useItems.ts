@@ -75,6 +75,9 @@ export function useServer(): { worklist: Worklist; state: ServerState | null; lo
         const known = before.items.some((one) => one.id === item.id);
         if (known) return { ...before, items: before.items.map((one) => (one.id === item.id ? item : one)) };
         if (search) return before; // whether it matches is for the server to say, at the next search
+        const last = before.items.at(-1);
+        // news of an old one, which is counted already and is further down than what is shown
+        if (last && before.items.length < before.total && item.uploaded <= last.uploaded) return before;
         return { items: [item, ...before.items], total: before.total + 1 };
       }),
     [search],

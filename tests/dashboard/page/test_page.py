@@ -2,14 +2,7 @@
 
 import io
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -17,145 +10,24 @@ import pytest
 
 import ecg_ramba.dashboard
 from ecg_ramba.data.leads import LEADS
-from ecg_ramba.harness.served import checkpoints_of
+from tests.dashboard.page.pages import (
+    BEAT,
+    CHROMIUM,
+    FIRST,
+    LAYOUTS,
+    PX_PER_MM,
+    RATE,
+    begin_of,
+    drag,
+    place,
+    read_calliper,
+    until,
+    whole_samples,
+)
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = Path(ecg_ramba.dashboard.__file__).parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
-PX_PER_MM = 96 / 25.4
-RATE, BEAT, FIRST = 500, 0.8, 0.3
-"""Of the recording that is uploaded: its R peaks are at 0.3 s, 1.1 s, …"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-
-
-class Server:
-    """``ecg-ramba serve`` in a process of its own."""
-
-    def __init__(self, folder: Path, models: Path):
-        self.folder, self.models = folder, models
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "ecg_ramba.cli", "serve", "--port", str(self.port)]
-        command += ["--state", str(self.folder), "--models", str(self.models)]
-        with open(self.folder.parent / "serve.log", "ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=Path.cwd()
-            )
-        until(lambda: self.answers(), 60, lambda: (self.folder.parent / "serve.log").read_text())
-
-    def answers(self) -> bool:
-        assert self.process.poll() is None, (self.folder.parent / "serve.log").read_text()
-        try:
-            return self.get("/api/state")["models"] is not None
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
-    def get(self, path: str) -> dict:
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
-
-    def items(self) -> list[dict]:
-        return self.get("/api/recordings")["items"]
-
-
-def until(true, seconds, said=lambda: ""):
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, f"not within {seconds} s\n{said()}"
-        time.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-def server(run_tiny, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    models = folder / "models"
-    models.mkdir()
-    run = run_tiny(folder / "runs", ("ecg_ramba",)).folder
-    for i, path in enumerate(checkpoints_of(run, "ecg_ramba")):
-        shutil.copy(path, models / f"fold{i + 1}_best.pt")
-    (folder / "state").mkdir()
-    server = Server(folder / "state", models)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser, server):
-    """Opens a page; what goes wrong in any of them fails the test."""
-    wrong, contexts = [], []
-
-    def opened(path="/", width=1440, height=900, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if unwanted(message) else None)
-        page.goto(server.url + path)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def unwanted(message) -> bool:
-    """Errors and breaches of the policy; not that a figure is not ready yet, which the server answers with 409."""
-    return message.type == "error" and not re.search(r"status of (409|404)", message.text)
-
-
-@pytest.fixture(scope="module")
-def signal(make):
-    """(leads, samples) mV to the microvolt, as the file has them."""
-    return make.ecg(RATE, 10)
-
-
-@pytest.fixture(scope="module")
-def recording(server, browser, make, signal, tmp_path_factory):
-    """The item of a recording that was chosen in the page's file field."""
-    folder = tmp_path_factory.mktemp("wfdb")
-    make.wfdb(folder, "KNOWN", signal=signal)
-    page = browser.new_page()
-    page.goto(server.url)
-    page.get_by_label("Choose recordings").set_input_files(sorted(folder.iterdir()))
-    page.get_by_test_id("row").filter(has_text="KNOWN").wait_for()
-    page.close()
-    until(lambda: [i["status"] for i in server.items() if i["name"] == "KNOWN"] == ["done"], 120, server.items)
-    return next(item for item in server.items() if item["name"] == "KNOWN")
-
-
-@pytest.fixture
-def reading(open_page, recording):
-    """The page with the recording open and drawn."""
-
-    def opened(**options):
-        page = open_page(f"/#/r/{recording['id']}", **options)
-        page.locator("[data-frames]").wait_for()
-        page.locator('[data-class="AF"], [data-class]').first.wait_for()
-        until(lambda: page.evaluate("!document.querySelector('.statusline [role=status]')"), 20)
-        return page
-
-    return opened
 
 
 def test_upload_is_listed_with_its_figures(recording, open_page, server):
@@ -180,6 +52,21 @@ def test_a_drop_of_files_that_are_none_says_why(open_page, server):
     until(lambda: "letter" not in [item["name"] for item in server.items()], 20)
 
 
+def test_an_analysis_is_stopped_and_taken_up_again(open_page, server, make, tmp_path):
+    path = tmp_path / "lengthy.json"
+    path.write_bytes(make.json(make.ecg(seconds=600, leads=LEADS[:3]), "I,II,III", rate=500))
+    page = open_page()
+    page.get_by_label("Choose recordings").set_input_files(path)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("alert").filter(has_text="it was stopped").first.wait_for()
+    page.locator("[data-frames]").wait_for()
+    page.get_by_role("button", name="Analyse again").click()
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    until(lambda: [i["status"] for i in server.items() if i["name"] == "lengthy"] == ["done"], 120, server.items)
+    page.locator("[data-class]").first.wait_for()
+    assert page.get_by_role("button", name="Analyse again").count() == 0
+
+
 def test_a_question_is_answered(open_page, server, make, signal, tmp_path):
     path = tmp_path / "bare.csv"
     path.write_bytes(make.csv(signal * 1000))
@@ -197,33 +84,6 @@ def test_a_question_is_answered(open_page, server, make, signal, tmp_path):
 
 
 # --- callipers -------------------------------------------------------------------------------------------------------
-
-LAYOUTS = {"3 × 4 + strip": (4, 3), "6 × 2": (6, 1), "12 × 1": (12, 1)}
-"""Rows of a layout, and the row that shows lead II from the left edge on."""
-
-
-def place(page, layout, speed, time_s, mv, gain):
-    """Where a point of lead II is, by the paper's own rules: a margin of 9 mm, rows as high as fit."""
-    box = page.get_by_test_id("ecg").bounding_box()
-    rows, row = LAYOUTS[layout]
-    pitch = min(42 * PX_PER_MM, max(13 * PX_PER_MM, (box["height"] - 6) / rows))
-    x = round(9 * PX_PER_MM) + time_s * speed * PX_PER_MM
-    y = 6 + (row + 0.56) * pitch - mv * gain * PX_PER_MM
-    return box["x"] + x, box["y"] + y
-
-
-def read_calliper(page):
-    row = page.get_by_test_id("calliper").last
-    return {f: float(row.locator(f"[data-field={f}]").inner_text().replace("−", "-")) for f in ("ms", "rate", "mv")}
-
-
-def drag(page, begin, end):
-    page.mouse.move(*begin)
-    page.mouse.down()
-    page.mouse.move(*begin)
-    page.mouse.move((begin[0] + end[0]) / 2, (begin[1] + end[1]) / 2)
-    page.mouse.move(*end)
-    page.mouse.up()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -247,17 +107,6 @@ def test_callipers_against_known_samples(reading, signal, layout, speed, gain):
     assert found["rate"] == pytest.approx(60_000 / found["ms"], abs=0.06)
     first = round(begin * RATE)
     assert found["mv"] == pytest.approx(two[first + round(found["ms"] * RATE / 1000)] - two[first], abs=6e-4)
-
-
-def begin_of(page) -> float:
-    """Seconds."""
-    return float(page.get_by_test_id("calliper").last.locator("td").first.inner_text().removesuffix(" s"))
-
-
-def whole_samples(page) -> bool:
-    """Whether the ends are on samples, as they are once these are here."""
-    samples = read_calliper(page)["ms"] * RATE / 1000, begin_of(page) * RATE
-    return all(abs(value - round(value)) < 1e-6 for value in samples)
 
 
 def test_free_callipers_read_the_paper(reading):
