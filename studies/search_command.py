@@ -50,18 +50,15 @@ def searched_models(names: list[str]) -> tuple[str, ...]:
 def run(options) -> None:
     """Search, save the best configurations, write the page, log the trials."""
     import dataclasses
-    import shlex
-    from pathlib import Path
 
     from ecg_ramba.files import check_writable
     from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
     from ecg_ramba.harness.executors.choose import chosen_executor
-    from ecg_ramba.harness.options import configurations
+    from ecg_ramba.harness.options import command_line, configurations
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking
     from ecg_ramba.render import listing, write_document
     from ecg_ramba.shared.pieces import publish_files, share
-    from ecg_ramba.shared.places import shown
     from studies.search.results import write_best
     from studies.search.storage import check_storage
     from studies.search.study import Search, run_search, search_key
@@ -97,6 +94,28 @@ def run(options) -> None:
     print(listing(files))
     if not options.no_tracking:
         log_search(context, search, found, [*files, place], options.tracking)
-    data_options = f"--data {shlex.quote(str(options.data))} --source {config.source} " if options.data else ""
-    out = "" if options.out == Path("runs") else f"--out {shlex.quote(shown(options.out))} "
-    print(f"use it: nox -s ablations -- {data_options}{out}--config {name}")
+    print(f"use it: nox -s ablations -- {command_line(use_of(options, config, models, name))}")
+
+
+def use_of(options, config, models: tuple[str, ...], name: str) -> list[str]:
+    """The options of a run that takes what was found: of the same recordings in the same folds, with a variant of each
+    model; any other run refuses it."""
+    import dataclasses
+    from pathlib import Path
+
+    from ecg_ramba.harness.variants import all_variants, choose_variants
+    from ecg_ramba.shared.places import shown
+
+    argv = ["--data", str(options.data)] if options.data else []
+    argv += ["--source", config.source] if options.data or options.source else []
+    usual = {f.name: f.default for f in dataclasses.fields(config)}
+    fields = {"label_space": "labels", "profile": "profile", "folds": "folds", "base_seed": "base-seed"}
+    for field, option in fields.items():
+        if getattr(config, field) != usual[field]:
+            argv += [f"--{option}", str(getattr(config, field))]
+    unasked = {v.model for v in choose_variants([])}
+    made_of = {v.model: v.name for v in reversed(all_variants().values())}  # the first of each model
+    if more := [made_of[m] for m in models if m not in unasked and m in made_of]:
+        argv += ["--only", "default", *more]
+    argv += [] if options.out == Path("runs") else ["--out", shown(options.out)]
+    return [*argv, "--config", name]

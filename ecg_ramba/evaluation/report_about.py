@@ -124,6 +124,11 @@ def limits(evaluation: Evaluation) -> Section:
         )
     if info["profile"] == "small":
         lines.append("The networks are the `small` profile's, sized for two CPU cores, not the paper's.")
+    if searched := info.get("config", {}).get("overrides"):
+        lines.append(
+            f"The settings of {', '.join(searched)} are those that a search chose for each fold; every other model's "
+            "are its profile's, untuned."
+        )
     lines += [
         "Labels are the publishers', mapped to one label space; what a publisher never annotates is unknown there.",
         "One source is one way of recording and annotating: another source may order the models otherwise.",

@@ -84,7 +84,7 @@ def choose_variants(only: Sequence[str], everything: bool = False) -> list[Varia
     for name in only or ["default"]:
         if name not in known and name not in groups:
             near = difflib.get_close_matches(name, [*known, *groups], n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else "see --list"
+            hint = f"did you mean {' or '.join(near)}?" if near else "nox -s ablations -- --list names them all"
             raise UserError("; ".join([f"no variant or group is called {name!r}", hint, *(v.failure for v in broken)]))
         chosen += [name] if name in known else groups[name]
     made_of = (n for name in chosen for n in (known[name].windows_of, *known[name].mean_of) if n)

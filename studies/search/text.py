@@ -40,9 +40,8 @@ def _about(context: Context, search: Search, found: Found, kind: str) -> Section
     for (model, fold), trials in found.items():
         best, states = best_trial(trials, search.cost), [t.state.name for t in trials]
         cost = [f"{best.values[1]:.4g}"] if search.cost else []
-        changes = ", ".join(f"{k}={v}" for k, v in best.user_attrs[CHANGES].items()) or "the profile as it is"
         counts = [str(states.count("PRUNED")), str(states.count("FAIL"))]
-        rows.append([model, str(fold), f"{best.values[0]:.4f}", *cost, *counts, changes])
+        rows.append([model, str(fold), f"{best.values[0]:.4f}", *cost, *counts, _changes(best)])
     table = Table("best", f"{kind}The best configuration of each fold", header, rows)
     return Section(f"{kind}what was found", (Text(text), table), {STEM: trial_table(search, found)})
 
@@ -66,7 +65,7 @@ def _model(search: Search, found: Found, model: str, kind: str) -> Section:
                 str(t.number),
                 f"{t.values[0]:.4f}",
                 f"{t.values[1]:.4g}",
-                ", ".join(f"{k}={v}" for k, v in t.user_attrs[CHANGES].items()) or "the profile as it is",
+                _changes(t),
             ]
             for fold, trials in of.items()
             for t in front(trials)
@@ -74,6 +73,12 @@ def _model(search: Search, found: Found, model: str, kind: str) -> Section:
         header = ["fold", "trial", "loss", search.cost, "configuration"]
         parts.append(Table(f"front-{model}-trials", f"{kind}{model}: trials that no other beats in both", header, rows))
     return Section(f"{kind}{model}", tuple(parts))
+
+
+def _changes(trial) -> str:
+    """What a trial has other than the profile, numbers as short as they are told apart."""
+    said = (f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in trial.user_attrs[CHANGES].items())
+    return ", ".join(said) or "the profile as it is"
 
 
 def _canvas(width: float = 6.4, height: float = 3.6):

@@ -1,5 +1,6 @@
 """Parts of the report: cost with its front, the worst errors."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from ecg_ramba.document import Figure, Section, Table, Text
 from ecg_ramba.errors import UserError
 from ecg_ramba.evaluation.config import EvaluationConfig
 from ecg_ramba.evaluation.evaluate import evaluate
+from ecg_ramba.evaluation.report_about import limits
 from ecg_ramba.evaluation.report_cost import cost_section, front
 from ecg_ramba.evaluation.report_errors import DRAWN, LISTED, errors_frame, errors_section
 from ecg_ramba.evaluation.report_studies import leave_with_run, studies_section
@@ -38,6 +40,14 @@ def evaluation(tmp_path_factory, fake_suite_class):
     suite.variants[0] |= {"latency_ms": 2.5, "windows_per_second": 1234.0, "flops": 5e6}
     suite.variants[2] |= {"status": "failed", "reason": "out of memory", "windows": None}
     return evaluate(suite.write(), QUICK)
+
+
+def test_which_models_a_search_tuned_is_said(evaluation):
+    info = evaluation.suite.info | {"config": {"overrides": {"resnet1d": {"1": {"config": {"dropout": 0.1}}}}}}
+    tuned = dataclasses.replace(evaluation, suite=dataclasses.replace(evaluation.suite, info=info))
+    said, usual = (limits(e).parts[0].markdown for e in (tuned, evaluation))
+    assert "The settings of resnet1d are those that a search chose for each fold" in said
+    assert "search" not in usual
 
 
 def test_cost_table(evaluation):

@@ -16,12 +16,15 @@ import optuna
 import pandas as pd
 import pytest
 
+import ablations.__main__
 import studies.__main__
 from ecg_ramba.errors import LeakageError, UserError
 from ecg_ramba.harness.contexts import cache_dir, load_named, make_context
 from ecg_ramba.harness.executors.local import local
-from ecg_ramba.harness.options import read_overrides
+from ecg_ramba.harness.options import read_overrides, suite_config
 from ecg_ramba.harness.progress import Progress
+from ecg_ramba.harness.suite import check_search
+from ecg_ramba.harness.variants import choose_variants
 from studies.search.objective import inner_fold, inner_trial
 from studies.search.results import best_trial, front, importance, trial_table, write_best
 from studies.search.storage import open_storage, trial_owner
@@ -415,8 +418,15 @@ def test_the_command(cohort, tmp_path, capsys, monkeypatch):
     argv += ["--folds", "2", "--workers", "1", "--name", "tuned", "--tracking", "sqlite:///m.db"]
     assert studies.__main__.main(argv) == 0
     printed = capsys.readouterr().out
-    assert "use it: nox -s ablations -- --data" in printed
-    assert "--config tuned" in printed
+    use = f"--data {cohort} --source synthetic-source --folds 2 --only default hrv_boosting --config tuned"
+    assert f"use it: nox -s ablations -- {use}" in printed
+    options = ablations.__main__.parser().parse_args(use.split())
+    config = dataclasses.replace(suite_config(options), targets=())
+    data = load_named([config.source], cohort, cache_dir(tmp_path / "runs"), config.signal, 1, Progress())
+    context, _ = make_context(config, data, tmp_path)
+    check_search(context, choose_variants(options.only))
+    with pytest.raises(UserError, match="no variant of this run is made of it"):
+        check_search(context, choose_variants([]))
     (folder,) = (tmp_path / "runs" / "studies").glob("search-*")
     table = pd.read_csv(folder / "search.csv")
     assert len(table) == 16
