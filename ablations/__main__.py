@@ -87,7 +87,6 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.evaluation.evaluate import evaluate
     from ecg_ramba.evaluation.report import write_report
     from ecg_ramba.evaluation.terminal import print_summary
-    from ecg_ramba.files import check_writable
     from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.external import external_variants
     from ecg_ramba.harness.foundation import foundation_variants
@@ -99,7 +98,6 @@ def run(options, argv: list[str]) -> int:
     from ecg_ramba.shared.pieces import publish_files
 
     variants = choose_variants(options.only, options.all) + external_variants(options.predictions)
-    check_writable(options.out)  # before the native backend is built
     config = suite_config(options)
     variants += foundation_variants(options.foundation, (config.source, *config.targets))
     names = [v.name for v in variants]

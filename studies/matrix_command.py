@@ -24,7 +24,6 @@ def add_command(studies) -> None:
 
 def run(options) -> None:
     """Run every data set as the source, write the matrix, log each suite."""
-    from ecg_ramba.files import check_writable
     from ecg_ramba.harness.executors.choose import chosen_executor
     from ecg_ramba.harness.progress import Progress
     from ecg_ramba.harness.tracking import check_tracking, log_suite
@@ -38,7 +37,6 @@ def run(options) -> None:
     options.source, options.target = names[0], []
     if not options.no_tracking:
         check_tracking(options.tracking)
-    check_writable(options.out)
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
     executor = chosen_executor(options)

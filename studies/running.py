@@ -8,7 +8,6 @@ from ecg_ramba.document import Section
 from ecg_ramba.evaluation.evaluate import Evaluation, evaluate
 from ecg_ramba.evaluation.report import write_report
 from ecg_ramba.evaluation.report_studies import leave_with_run
-from ecg_ramba.files import check_writable
 from ecg_ramba.harness.config import SuiteConfig, Variant
 from ecg_ramba.harness.executors.choose import chosen_executor
 from ecg_ramba.harness.executors.jobs import Executor
@@ -48,7 +47,6 @@ def run_variants(options, variants: Callable[[SuiteConfig], Sequence[Variant]] |
     """
     if not options.no_tracking:
         check_tracking(options.tracking)
-    check_writable(options.out)  # before the native backend is built
     config, progress = suite_config(options), Progress()
     command = f"nox -s studies -- {command_line(options.argv)}"
     executor = chosen_executor(options)

@@ -1,9 +1,12 @@
 """Results at a URL: pieces travel whole or not at all, whoever uploads them, and whatever the service does."""
 
 import json
+import os
 import pickle
 import threading
 import time
+import uuid
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -125,8 +128,8 @@ def test_the_first_marked_is_kept(url, machine):
 def test_many_that_upload_different_contents_at_once_leave_one_of_them_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "CLAIM_S", 30)
     url = f"file://{tmp_path}/bucket"
-    # the file system's own exclusive write is two steps here; S3's is one
-    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.pipe_file", exclusive)
+    # the file system's own writes are several steps; S3's are one
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.pipe_file", in_one_step)
     folders = []
     for name in "abcdef":
         monkeypatch.setenv("ECG_RAMBA_CACHE", str(tmp_path / name))
@@ -146,9 +149,17 @@ def test_many_that_upload_different_contents_at_once_leave_one_of_them_whole(tmp
     assert (there / "model").read_text() == (there / "log").read_text()
 
 
-def exclusive(self, path, value, mode="overwrite", **kwargs):
-    with open(self._strip_protocol(path), "xb" if mode == "create" else "wb") as file:
-        file.write(value)
+def in_one_step(self, path, value, mode="overwrite", **kwargs):
+    place = Path(self._strip_protocol(path))
+    temporary = place.with_name(f".{uuid.uuid4().hex}")
+    temporary.write_bytes(value)
+    if mode == "create":
+        try:
+            os.link(temporary, place)  # fails if there is something
+        finally:
+            temporary.unlink()
+    else:
+        temporary.replace(place)
 
 
 def test_a_dead_upload_is_taken_over(url):

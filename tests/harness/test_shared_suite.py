@@ -146,6 +146,7 @@ def test_a_missing_bucket_or_service_is_said_by_the_command_at_once(s3, url, mon
         fsspec.filesystem("s3").clear_instance_cache()
     began = time.monotonic()
     sites = ["--data", str(cohort), "--source", "synthetic-source", "--target", "synthetic-third"]
+    sites += ["--backend", "torch"]  # which need not be built first
     assert ablations.__main__.main([*sites, "--only", "class_prior", "--no-tracking", "--out", url]) == 2
     assert time.monotonic() - began < 10
     assert f"error: --out {url} cannot be written" in capsys.readouterr().err
