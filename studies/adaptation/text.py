@@ -92,7 +92,7 @@ def _target(evaluation: Evaluation, study: TargetStudy, table: pd.DataFrame, kin
         for cls in dict.fromkeys(scored["cls"]):
             parts += _figure(evaluation, study, task, cls, scored[scored["cls"] == cls], kind)
         for reason in dict.fromkeys(of.loc[of["support"] == NO_SUPPORT, "reason"]):
-            parts.append(Text(f"{task}: no figure: {reason}."))
+            parts.append(Text(f"{task}: {reason}."))
     without = table[table["share"].isna() & (table["study"] == "head") & (table["support"] != NO_SUPPORT)]
     if len(without):
         rows = [[r["title"], r["reason"]] for r in without.drop_duplicates("variant").to_dict("records")]
