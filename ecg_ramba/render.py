@@ -9,6 +9,7 @@ from pathlib import Path
 from ecg_ramba.document import Figure, Picture, Section, Table, Text, walk
 from ecg_ramba.files import read_json, write_atomic, write_json, write_text
 from ecg_ramba.markdown import markdown_table
+from ecg_ramba.shared.places import SharedPath, shown
 
 TABLES = "tables"
 """Folder of the LaTeX tables, below the document's."""
@@ -108,6 +109,8 @@ def listing(files: Sequence[Path]) -> str:
     named = sorted((f for f in files if f.suffix in (".html", ".md")), key=lambda f: f.suffix)
     others = len(files) - len(named)
     beside = [f"and {others} tables and figures beside them (CSV, LaTeX, PNG, PDF)"] if others else []
+    if files and isinstance(files[0], SharedPath):
+        beside.append(f"the same at {shown(files[0].parent)}")
     return "\n  ".join(["Files:", *map(str, named), *beside])
 
 

@@ -14,6 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from ecg_ramba.errors import UserError
 from ecg_ramba.files import MARKER, building, check_writable, fetched, is_complete, mark_complete, whole
+from ecg_ramba.render import listing
 from ecg_ramba.shared import claims, places, service
 from ecg_ramba.shared.pieces import NOTE, publish, publish_files
 from ecg_ramba.shared.places import SharedPath, shared_folder
@@ -243,3 +244,12 @@ def test_a_folder_of_results_is_uploaded_and_prepared_data_is_not(url, tmp_path)
     piece(url, name="cache/synthetic/cohort")
     store, path = at(url, "cache")
     assert not store.exists(path)
+
+
+def test_a_report_is_named_here_and_at_its_url(machine):
+    machine("one")
+    report = shared_folder("memory://named/runs") / "studies" / "pooling"
+    named = listing([report / "pooling.html", report / "figure.png"]).splitlines()
+    assert named[1].strip() == str(report / "pooling.html")
+    assert named[-1].strip() == "the same at memory://named/runs/studies/pooling"
+    assert "the same at" not in listing([Path("runs/pooling.html")])
