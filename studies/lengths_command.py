@@ -16,8 +16,8 @@ def add_command(studies) -> None:
         default=LENGTHS,
         metavar="N",
         help=f"of 157, 313, 625, 1250, 2500 and 5000 tokens in 10 s (default: {' '.join(map(str, LENGTHS))}, about "
-        "half an hour on two cores for the synthetic cohort; all six: about three hours, two of them for attention at "
-        "5000; --folds 2: one)",
+        "half an hour on two cores for the synthetic cohort; all six: an estimated three hours, two of them for "
+        "attention at 5000; --folds 2: one)",
     )
     add_suite_options(made)
     add_tracking_options(made)

@@ -94,7 +94,7 @@ def summary_of(measured: Mapping, prediction: Mapping | None) -> dict:
 
 def forget_predictions(folder: Path) -> None:
     """Remove what models have said of a recording before: it may have been others, and saliencies do not say which."""
-    for pattern in ("prediction-*.json", "windows.json", "inference.npz", "saliency-*.json"):
+    for pattern in ("prediction-*.json", "windows.json", "saliency-*.json"):
         for path in folder.glob(pattern):
             path.unlink()
 
@@ -104,7 +104,6 @@ def _predict(loaded: Loaded, record: Record, folder: Path, report: Report) -> di
     from ecg_ramba.dashboard.analysis.inference import infer
 
     found = infer(loaded.models, record, report, dict(loaded.facts))
-    found.save(folder / "inference.npz")
     default = None
     for name, pooling in POOLINGS.items():
         answer = found.json(pooling)

@@ -7,10 +7,8 @@ The window probabilities are those of :func:`ecg_ramba.harness.predict.predict_r
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,6 @@ from ecg_ramba.data.record import Record
 from ecg_ramba.errors import RecordError
 from ecg_ramba.evaluation.pooling import Pooling, pool
 from ecg_ramba.features.standardise import state_digest
-from ecg_ramba.files import write_atomic
 from ecg_ramba.harness.checkpoint import FoldModel
 from ecg_ramba.harness.probabilities import checked_probabilities, model_source, predict_source
 from ecg_ramba.keys import digest
@@ -119,23 +116,6 @@ class Inference:
                     change[cls] = after["probability"] - before["probability"]
             said.append({"stream": name, "title": TITLES[name], "change": change, "how": HOW[name]})
         return said
-
-    def save(self, path: Path) -> None:
-        """Write everything as one ``.npz``."""
-        arrays = {n: getattr(self, n) for n in ("start", "stop", "probability", "subset", "removed")}
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as file:
-                np.savez_compressed(file, facts=np.array(json.dumps(self.facts)), **arrays)
-
-        write_atomic(path, write)
-
-    @classmethod
-    def load(cls, path: Path) -> Inference:
-        """Inverse of :meth:`save`; no object is ever unpickled."""
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {n: stored[n] for n in stored.files}
-        return cls(facts=json.loads(str(arrays.pop("facts"))), **arrays)
 
 
 def infer(models: Sequence[FoldModel], record: Record, report: Report = silent, facts: dict | None = None) -> Inference:
